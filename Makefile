@@ -1,0 +1,57 @@
+# Two commands do all the set-up on a fresh Debian machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+UV := $(VENV)/bin/uv
+SYSTEM_PACKAGES := mosquitto dbus-daemon
+
+.PHONY: demo test lint format bench faults clean system
+
+demo: $(VENV)/.demo ## a simulated store, a broker, the agent and a hub; DEMO_SECONDS=30 ends by itself
+	@$(VENV)/bin/edge-agent demo
+
+test: $(VENV)/.dev system ## the whole suite, with real brokers and a real D-Bus
+	$(VENV)/bin/pytest
+
+lint: $(VENV)/.dev ## style, types and the direction of the data flow
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+format: $(VENV)/.dev
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+bench: $(VENV)/.dev system ## the promises in numbers, measured here
+	$(VENV)/bin/python -m simulators.bench
+
+faults: $(VENV)/.dev system ## kill -9 of agent, broker and hub at random for a minute
+	$(VENV)/bin/python -m simulators.faults --seconds 60 --events 5000
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 ..."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  if [ "$$(id -u)" = 0 ]; then apt-get update -q && apt-get install -qy python3-venv; \
+	  else echo "python3-venv is missing: sudo apt install python3-venv"; exit 1; fi; \
+	  $(PYTHON) -m venv $(VENV); }
+	@$(VENV)/bin/python -m pip install --quiet uv
+
+$(VENV)/.demo: $(UV) uv.lock
+	@$(UV) sync --quiet --frozen --inexact --no-dev --extra demo
+	@touch $@
+
+$(VENV)/.dev: $(UV) uv.lock
+	@$(UV) sync --quiet --frozen --inexact --extra demo
+	@touch $@
+
+system:
+	@missing=""; for p in $(SYSTEM_PACKAGES); do \
+	  PATH=$$PATH:/usr/sbin command -v $$p >/dev/null || missing="$$missing $$p"; done; \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" = 0 ]; then as=; elif command -v sudo >/dev/null; then as=sudo; \
+	  else echo "missing:$$missing; as root: apt install$$missing"; exit 1; fi; \
+	  $$as apt-get update -q && $$as apt-get install -qy --no-install-recommends $$missing; fi

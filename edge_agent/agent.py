@@ -1,0 +1,325 @@
+"""The composition root of `edge-agent run`: which parts there are, and who owns which task.
+
+    sources --feed--> pipeline --submit--> publisher --> broker
+              ^                     ^
+        (supervised)             ticker (what falls due without evidence)
+
+Everything but the sources' and paho's threads happens on one event loop. A part that fails for a
+reason nobody foresaw ends the process, and systemd starts it again: the outbox knows where it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from edge_agent import __version__
+from edge_agent.clock import Clock, SystemClock, boot_id
+from edge_agent.config import Config
+from edge_agent.identify.eid import WINDOW_S
+from edge_agent.identify.identifier import Directory, Identifier
+from edge_agent.identify.roster import Roster, RosterError
+from edge_agent.model import Observation
+from edge_agent.pipeline import Decided, Pipeline
+from edge_agent.publish.contract import ClockQuality, State, utc_text
+from edge_agent.publish.outbox import Outbox, StoredVisit
+from edge_agent.publish.publisher import Publisher
+from edge_agent.publish.topics import Topics
+from edge_agent.rosters import read_roster
+from edge_agent.sources.ble import BleSource
+from edge_agent.sources.source import Source, supervise
+from edge_agent.status import status_file
+
+__all__ = ["Agent", "SourceFactory", "run_agent"]
+
+CHECKPOINT_S: Final = 30.0
+HEALTH_S: Final = 10.0
+ROSTER_POLL_S: Final = 2.0
+TABLES_POLL_S: Final = 30.0
+LONGEST_TICK_S: Final = 1.0  # a deadline brought forward by a sighting waits no longer than this
+CLOCK_POLL_S: Final = 1.0
+
+log = structlog.get_logger()
+
+SourceFactory = Callable[[Config, Identifier, Clock], Sequence[Source]]
+
+
+def bluetooth_sources(config: Config, identifier: Identifier, clock: Clock) -> Sequence[Source]:
+    """Make a source of each configured adapter. A new kind of radio is added here."""
+    return [
+        BleSource(
+            gateway=config.gateway,
+            adapter=adapter,
+            name="ble" if n == 0 else f"ble:{adapter}",
+            scanning=config.ble.scanning,
+            namespace=config.ble.namespace,
+            wanted=identifier.wants,
+            now=clock.now,
+        )
+        for n, adapter in enumerate(config.ble.adapters)
+    ]
+
+
+class Agent:
+    """One gateway's agent. `on_decided` hears of every event as it is decided, for a live view."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        clock: Clock | None = None,
+        sources: SourceFactory = bluetooth_sources,
+        on_decided: Callable[[Decided], None] | None = None,
+    ) -> None:
+        """Open the outbox; nothing is connected or scanned before `run`."""
+        self._config = config
+        self._clock = clock or SystemClock()
+        self._make_sources = sources
+        self._on_decided = on_decided
+        self._boot = boot_id()
+        self._outbox = Outbox.open(config.state.directory / "outbox.db")
+        self._roster_seq = self._outbox.roster_seq
+        self._roster_note = "none yet"
+        self._recalled = False
+        self._stop = asyncio.Event()
+        self._sources: Sequence[Source] = ()
+        self.pipeline = Pipeline(config, Directory(Roster.empty()), self._clock, self._boot)
+        self.publisher = Publisher(
+            self._outbox,
+            self.pipeline.composer,
+            Topics(config.tenant, config.store, config.gateway),
+            config.mqtt,
+            State(
+                connected=True,
+                boot=self._boot,
+                session=self._outbox.session,
+                version=__version__,
+            ),
+            self._visits_to_keep,
+            asyncio.get_running_loop().time,
+        )
+
+    def stop(self) -> None:
+        """Stop cleanly: nobody exits, what was decided is stored, the hub is told."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Run until `stop`.
+
+        Raises:
+            RosterError: when the configured roster cannot be used at the start.
+        """
+        delivery = asyncio.create_task(self.publisher.run(), name="publisher")
+        stop = asyncio.create_task(self._stop.wait(), name="stop")
+        try:
+            await self._watch_over(delivery, stop)
+        finally:
+            self.publisher.stop()
+            await delivery
+            stop.cancel()
+            self._outbox.close()
+
+    async def _watch_over(self, delivery: asyncio.Task[None], stop: asyncio.Task[bool]) -> None:
+        """Begin to hear, and go on until told to stop or a task fails."""
+        hearing = asyncio.create_task(self._hear(), name="hearing")
+        try:
+            done, _ = await asyncio.wait(
+                {hearing, delivery, stop}, return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in done:
+                task.result()  # raises what the task raised
+        finally:
+            hearing.cancel()
+            await asyncio.gather(hearing, return_exceptions=True)
+
+    async def _hear(self) -> None:
+        """Take up where the last life stopped, then listen for ever."""
+        await self._clock_set()
+        directory = await self._load_roster()
+        visits = await self.publisher.in_outbox(lambda outbox: outbox.visits())
+        self.pipeline.recall(visits)
+        self._recalled = True
+        self._put_in_force(directory)
+        self._sources = self._make_sources(self._config, self.pipeline.identifier, self._clock)
+        log.info("started", members=len(directory.roster.visitors), visits=len(visits))
+        async with asyncio.TaskGroup() as tasks:
+            for source in self._sources:
+                tasks.create_task(
+                    supervise(source, self._observe, self._clock.now), name=source.name
+                )
+            tasks.create_task(self._tick(), name="ticker")
+            tasks.create_task(self._keep_tables(), name="eid tables")
+            tasks.create_task(self._watch_roster(), name="roster")
+            tasks.create_task(self._report(), name="health")
+
+    async def _clock_set(self) -> None:
+        """Wait until UTC means something: EIDs, the lease and restored visits need it."""
+        warned = False
+        while self._clock.quality() is ClockQuality.UNSYNCHRONISED:
+            if not warned:
+                log.warning("clock_unsynchronised", advice="nothing resolves until NTP has set it")
+                warned = True
+            await asyncio.sleep(CLOCK_POLL_S)
+
+    def _observe(self, observation: Observation) -> None:
+        self._decided(self.pipeline.feed(observation))
+
+    def _decided(self, decided: Decided) -> None:
+        if decided:
+            self.publisher.submit(decided)
+            if self._on_decided is not None:
+                self._on_decided(decided)
+
+    async def _tick(self) -> None:
+        """Let what falls due without evidence be decided; store how far visits have got."""
+        checkpoint_at = self._clock.now() + CHECKPOINT_S
+        while True:
+            now = self._clock.now()
+            self._decided(self.pipeline.advance(now))
+            if now >= checkpoint_at:
+                self.publisher.checkpoint()
+                checkpoint_at = now + CHECKPOINT_S
+            due = self.pipeline.deadline
+            pause = LONGEST_TICK_S if due is None else self._clock.seconds_until(due)
+            await asyncio.sleep(min(LONGEST_TICK_S, max(0.01, pause)))
+
+    async def _keep_tables(self) -> None:
+        """Compute the EIDs of the next window before it begins, off the event loop."""
+        while True:
+            await self._build_tables(self.pipeline.identifier.directory)
+            now = self._clock.now()
+            into_window = self._clock.unix(now) % WINDOW_S
+            pause = self._clock.seconds_until(now + WINDOW_S - into_window)
+            await asyncio.sleep(min(TABLES_POLL_S, max(0.01, pause)))
+
+    async def _build_tables(self, directory: Directory) -> None:
+        for window in directory.missing(self._clock.unix(self._clock.now())):
+            directory.install(await asyncio.to_thread(directory.build, window))
+
+    async def _load_roster(self) -> Directory:
+        roster = await asyncio.to_thread(
+            read_roster,
+            self._config,
+            newest_seq=self._roster_seq,
+            unix=lambda: self._clock.unix(self._clock.now()),
+        )
+        if roster.seq > self._roster_seq:
+            self._roster_seq = roster.seq
+            await self.publisher.in_outbox(lambda outbox: outbox.accept_roster(roster.seq))
+        directory = Directory(roster)
+        await self._build_tables(directory)
+        return directory
+
+    def _visits_to_keep(self) -> list[StoredVisit] | None:
+        """Give the open visits, once those of the last life have been taken up."""
+        return self.pipeline.stored_visits() if self._recalled else None
+
+    def _put_in_force(self, directory: Directory) -> list[str]:
+        """Use a roster from now on; gives the visitors who are no longer on it."""
+        roster = directory.roster
+        self._roster_note = f"{len(roster.visitors)} members, seq {roster.seq}"
+        gone, decided = self.pipeline.replace_roster(directory, self._clock.now())
+        self._decided(decided)
+        return gone
+
+    async def _watch_roster(self) -> None:
+        """Take over a roster file that has changed; one that is refused leaves the old one."""
+        path = self._config.roster.file
+        if path is None:
+            return
+        seen = _version(path)
+        while True:
+            await asyncio.sleep(ROSTER_POLL_S)
+            version = _version(path)
+            if version in (seen, None):
+                continue
+            seen = version
+            try:
+                directory = await self._load_roster()
+            except RosterError as error:
+                log.error("roster_refused", reason=str(error))  # noqa: TRY400 - no bug of ours
+                continue
+            for visitor in self._put_in_force(directory):
+                await self.publisher.erase(visitor)
+            log.info("roster_replaced", members=len(directory.roster.visitors))
+
+    async def _report(self) -> None:
+        """Say how the gateway is: to the hub, and to `edge-agent status` on this machine."""
+        path = status_file(self._config)
+        while True:
+            payload = json.dumps(self.health()).encode()
+            self.publisher.report_health(payload)
+            await asyncio.to_thread(_replace, path, payload)
+            await asyncio.sleep(HEALTH_S)
+
+    def health(self) -> dict[str, object]:
+        """Say how the gateway is, without a pseudonym."""
+        delivery = self.publisher.state
+        now = self._clock.now()
+        return {
+            "at": utc_text(datetime.fromtimestamp(self._clock.unix(now), UTC)),
+            "version": __version__,
+            "scanning": any(source.health.listening for source in self._sources),
+            "clock": self._clock.quality().value,
+            "roster": self._roster_note,
+            "sources": {
+                source.name: {
+                    "listening": health.listening,
+                    "heard": health.heard,
+                    "silent_s": None
+                    if health.last_heard_at is None
+                    else round(now - health.last_heard_at, 1),
+                    "detail": health.detail,
+                }
+                for source in self._sources
+                for health in (source.health,)
+            },
+            "visits": sum(v.exit_decided_at is None for v in self.pipeline.tracker.open_visits),
+            "dropped": dict(self.pipeline.identifier.counts),
+            "delivery": {
+                "connected": delivery.connected,
+                "queue": delivery.outstanding + delivery.pending,
+                "last_ack": delivery.watermark,
+                "lost_to_full_disk": delivery.dropped,
+                "detail": delivery.detail,
+            },
+        }
+
+
+def _version(path: Path) -> tuple[int, int, int] | None:
+    """Tell one version of a file from another, or None while it is away."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+def _replace(path: Path, payload: bytes) -> None:
+    """Write a file so that a reader sees the old or the new, never half; a full disk is no harm."""
+    fresh = path.with_suffix(".new")
+    try:
+        fresh.write_bytes(payload + b"\n")
+        fresh.replace(path)
+    except OSError as error:
+        log.warning("status_not_written", reason=error.strerror)
+
+
+async def run_agent(config: Config) -> None:
+    """Run the agent until SIGTERM or SIGINT.
+
+    Raises:
+        RosterError: when the configured roster cannot be used at the start.
+    """
+    agent = Agent(config)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, agent.stop)
+    await agent.run()

@@ -1,0 +1,250 @@
+"""The commands. JSON Lines on stdout, prose on stderr; exit codes 0 ok, 1 failed, 2 bad input."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, BinaryIO, Final
+
+import structlog
+import typer
+from rich.console import Console
+
+from edge_agent import __version__
+from edge_agent.config import Config, ConfigError, read_config
+from edge_agent.identify.roster import Roster, RosterError
+from edge_agent.replay import Replay
+from edge_agent.schema import asyncapi, json_schema
+from edge_agent.trace import Trace, TraceError
+
+__all__ = ["app", "main"]
+
+FAILED: Final = 1
+BAD_INPUT: Final = 2
+_MOST_COMPLAINTS: Final = 20
+
+app = typer.Typer(
+    help=__doc__
+    and "In-store presence: who of those that opted in is in the store, told to a hub.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+prose = Console(stderr=True, highlight=False, soft_wrap=True)
+
+ConfigFile = Annotated[
+    Path, typer.Option("--config", "-c", help="The gateway's configuration, TOML.")
+]
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+def _load(path: Path) -> Config:
+    """Read a configuration, or explain and end with exit code 2."""
+    try:
+        return read_config(path)
+    except ConfigError as error:
+        for fault in error.faults:
+            prose.print(f"[red]{fault.path}[/]: {fault.advice}", markup=True)
+        raise typer.Exit(BAD_INPUT) from None
+
+
+def _refuse(error: Exception) -> typer.Exit:
+    prose.print(str(error), style="red", markup=False)
+    return typer.Exit(BAD_INPUT)
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    *,
+    show: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """In-store presence: who of those that opted in is in the store, told to a hub."""
+    if show:
+        sys.stdout.write(f"edge-agent {__version__}\n")
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    config: ConfigFile,
+    *,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+) -> None:
+    """Run the agent until it is told to stop (SIGTERM or ctrl-C)."""
+    from edge_agent.agent import run_agent  # noqa: PLC0415 - other commands need no radio stack
+
+    _log_to_stderr(log_level)
+    settings = _load(config)
+    problems = _problems_of_running(settings)
+    if problems:
+        for problem in problems:
+            prose.print(problem, style="red", markup=False)
+        raise typer.Exit(BAD_INPUT)
+    try:
+        asyncio.run(run_agent(settings))
+    except RosterError as error:
+        raise _refuse(error) from None
+    except KeyboardInterrupt:
+        raise typer.Exit from None
+
+
+def _problems_of_running(config: Config) -> list[str]:
+    """Say what a replay may do without, and a gateway may not."""
+    named = {gateway for zone in config.zones for gateway in zone.gateways}
+    if config.gateway not in named:
+        return [
+            f"zone: no zone names the gateway {config.gateway!r}; add it to its zone's gateways"
+        ]
+    return []
+
+
+@app.command()
+def demo(
+    *,
+    seconds: Annotated[
+        int | None,
+        typer.Option(envvar="DEMO_SECONDS", min=5, help="End by itself after so long."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Another store day.")] = 1,
+    plain: Annotated[bool, typer.Option(help="Print lines instead of a live view.")] = False,
+) -> None:
+    """Show it all at work: simulated store, broker, agent and hub, in accelerated time."""
+    try:
+        from simulators.demo import run_demo  # noqa: PLC0415 - it needs the extra `demo`
+    except ImportError as error:
+        prose.print(f"the demo needs more: pip install 'edge-agent[demo]' ({error})", markup=False)
+        raise typer.Exit(FAILED) from None
+    _log_to_stderr("error")
+    live = not plain and sys.stdout.isatty()
+    ok = asyncio.run(run_demo(seconds, seed=seed, live=live))
+    raise typer.Exit(0 if ok else FAILED)
+
+
+@app.command()
+def replay(
+    trace: Annotated[str, typer.Argument(help="A trace (.jsonl, .jsonl.gz), or - for stdin.")],
+    config: ConfigFile,
+    *,
+    events: Annotated[
+        Path | None, typer.Option(help="Write the events here, not to stdout.")
+    ] = None,
+) -> None:
+    """Run a trace through the real pipeline in virtual time; events as JSON Lines."""
+    _log_to_stderr("warning")
+    complaints: Counter[str] = Counter()
+
+    def complain(number: int, what: str) -> None:
+        complaints["lines"] += 1
+        if complaints["lines"] <= _MOST_COMPLAINTS:
+            prose.print(f"line {number} skipped: {what}", markup=False)
+
+    settings = _load(config)
+    try:
+        source = Trace.open(trace, complain)
+        run = Replay(settings, source)
+        count = _write_events(run, events)
+    except (TraceError, RosterError) as error:
+        raise _refuse(error) from None
+    skipped = complaints["lines"]
+    prose.print(
+        f"{count} events; {skipped} lines skipped; {run.foreign} lines of gateways that no zone"
+        f" names; dropped: {run.dropped or 'nothing'}",
+        markup=False,
+    )
+
+
+def _write_events(run: Replay, path: Path | None) -> int:
+    """Write the events of a replay, one a line, and count them."""
+    try:
+        stream: BinaryIO = sys.stdout.buffer if path is None else path.open("wb")
+    except OSError as error:
+        raise TraceError(f"cannot write {path}: {error.strerror}") from error
+    count = 0
+    try:
+        for body in run.events():
+            stream.write(body + b"\n")
+            count += 1
+        stream.flush()
+    except BrokenPipeError:  # the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    finally:
+        if path is not None:
+            stream.close()
+    return count
+
+
+@app.command()
+def check(config: ConfigFile) -> None:
+    """Check a configuration and the roster that it names, and explain each bad value."""
+    from edge_agent.clock import SystemClock  # noqa: PLC0415
+    from edge_agent.rosters import read_roster  # noqa: PLC0415 - beside its only use here
+
+    settings = _load(config)
+    clock = SystemClock()
+    roster = Roster.empty()
+    try:
+        roster = read_roster(settings, newest_seq=0, unix=lambda: clock.unix(clock.now()))
+    except RosterError as error:
+        raise _refuse(error) from None
+    for problem in _problems_of_running(settings):
+        prose.print(f"warning: {problem}", style="yellow", markup=False)
+    prose.print(
+        f"{config} is good: gateway {settings.gateway} of store {settings.store} of"
+        f" {settings.tenant}, {len(settings.zones)} zone(s), {len(roster.visitors)} on the roster",
+        markup=False,
+    )
+
+
+@app.command()
+def status(config: ConfigFile) -> None:
+    """Say how the agent on this machine is; exit 1 when it is not running or not well."""
+    from edge_agent.status import read_status  # noqa: PLC0415 - beside its only use
+
+    told = read_status(_load(config))
+    sys.stdout.write(json.dumps(told.values) + "\n")
+    prose.print(told.sentence, markup=False, style=None if told.well else "red")
+    if not told.well:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def schema(
+    *,
+    as_asyncapi: Annotated[
+        bool, typer.Option("--asyncapi", help="The AsyncAPI 3 document instead.")
+    ] = False,
+) -> None:
+    """Print the JSON Schema of the events, generated from the code that writes them."""
+    document = asyncapi() if as_asyncapi else json_schema()
+    sys.stdout.write(json.dumps(document, indent=2) + "\n")
+
+
+def _log_to_stderr(level: str) -> None:
+    """Send structured logs to stderr as JSON Lines; a bug's traceback holds no local values."""
+    try:
+        number = logging.getLevelNamesMapping()[level.upper()]
+    except KeyError:
+        raise typer.BadParameter(f"{level!r} is not debug, info, warning or error") from None
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.ExceptionRenderer(
+                structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+            ),
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )

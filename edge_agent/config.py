@@ -1,0 +1,387 @@
+"""The configuration: one typed field per option, with its unit, default and reason.
+
+TOML, with `EDGE_AGENT_...` environment variables (`EDGE_AGENT_MQTT__PASSWORD`) and systemd
+credentials (a file `mqtt__password` in `$CREDENTIALS_DIRECTORY`) over it. A wrong value is reported
+by its path, with what to write instead.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import SplitResult, urlsplit
+from uuid import UUID
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+from pydantic_settings.sources import NestedSecretsSettingsSource
+
+from edge_agent.identify.roster_signed import read_public_key
+
+__all__ = ["Config", "ConfigError", "Fault", "read_config"]
+
+_DURATION = re.compile(r"(\d+) *(s|min|h)")
+_UNIT_S = {"s": 1, "min": 60, "h": 3600}
+
+
+def _duration(value: object) -> object:
+    """Read `90s`, `6min` or `1h` as seconds."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        # A ValueError, because that is what pydantic reports by its path.
+        raise ValueError(  # noqa: TRY004
+            f'a unit is missing: write "{value:g}s", "{value:g}min" or "{value:g}h"'
+        )
+    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError('a duration is an integer with s, min or h, such as "90s" or "6min"')
+    return int(match[1]) * _UNIT_S[match[2]]
+
+
+def _name(value: object) -> object:
+    if isinstance(value, str) and not re.fullmatch(r"[a-z0-9-]{1,64}", value):
+        near = re.sub(r"[^a-z0-9-]+", "-", value.lower()).strip("-")[:64]
+        hint = f', such as "{near}"' if near else ""
+        raise ValueError(f"1 to 64 of a-z, 0-9 and - are expected{hint}")
+    return value
+
+
+def _zone_name(value: object) -> object:
+    if isinstance(value, str) and not re.fullmatch(r"[a-z0-9-]([a-z0-9 -]{0,62}[a-z0-9-])?", value):
+        raise ValueError("1 to 64 of a-z, 0-9, - and inner spaces are expected")
+    return value
+
+
+Duration = Annotated[int, BeforeValidator(_duration)]  # seconds
+Name = Annotated[str, BeforeValidator(_name)]
+ZoneName = Annotated[str, BeforeValidator(_zone_name)]
+AdapterName = Annotated[str, Field(pattern=r"^hci\d+$")]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True
+    )
+
+
+class Mqtt(_Section):
+    """Where the hub's broker is."""
+
+    url: str
+    """`mqtts://host[:8883]`, or `mqtt://host[:1883]` with `allow_plaintext`."""
+    allow_plaintext: bool = False
+    """Permit `mqtt://`: pseudonyms then cross the network in clear. For development."""
+    username: str | None = None
+    """As the broker knows this gateway."""
+    password: SecretStr | None = None
+    """Better given as a systemd credential `mqtt__password` than in this file."""
+    ca_file: Path | None = None
+    """Authorities to trust instead of the system's (PEM)."""
+    cert_file: Path | None = None
+    """This gateway's certificate (PEM), for mutual TLS."""
+    key_file: Path | None = None
+    """Its private key (PEM)."""
+    protocol: Literal["auto", "5", "3.1.1"] = "auto"
+    """`auto` tries MQTT 5 and falls back to 3.1.1."""
+    keepalive: Annotated[Duration, Field(ge=5, le=3600)] = 30
+    """A dead connection is noticed after twice this."""
+
+    @property
+    def address(self) -> SplitResult:
+        """The URL in parts."""
+        return urlsplit(self.url)
+
+    @field_validator("url")
+    @classmethod
+    def _a_broker(cls, value: str) -> str:
+        parts = urlsplit(value)
+        try:
+            usable = parts.scheme in ("mqtt", "mqtts") and parts.hostname and parts.port != 0
+        except ValueError:
+            usable = False
+        if not usable or parts.path not in ("", "/") or parts.query or "@" in parts.netloc:
+            raise ValueError(
+                "mqtts://host:port is expected; user and password have fields of their own"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.address.scheme == "mqtt" and not self.allow_plaintext:
+            raise ValueError(
+                "url: mqtt:// sends visits in clear; use mqtts://, or set allow_plaintext = true on"
+                " a development machine"
+            )
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file and key_file go together")
+        return self
+
+
+class RosterSource(_Section):
+    """Who opted in, and how that is proved."""
+
+    public_key: str | None = None
+    """The hub's Ed25519 key (hexadecimal or base64) that signs rosters."""
+    file: Path | None = None
+    """A roster on this machine: a signed bundle with `public_key`, else a development file."""
+    allow_unsigned: bool = False
+    """Permit an unsigned `file`. For development: nobody vouches for the consent in it."""
+
+    @field_validator("public_key")
+    @classmethod
+    def _a_key(cls, value: str | None) -> str | None:
+        if value is not None:
+            read_public_key(value)
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.public_key is None and self.file is None:
+            raise ValueError(
+                "give public_key (production), or file with allow_unsigned = true (development)"
+            )
+        if self.public_key is None and not self.allow_unsigned:
+            raise ValueError(
+                "file: an unsigned roster needs allow_unsigned = true (development), or set"
+                " public_key to verify it"
+            )
+        if self.public_key is not None and self.allow_unsigned:
+            raise ValueError("allow_unsigned: has no meaning beside public_key; remove one of them")
+        return self
+
+
+class Ble(_Section):
+    """How Bluetooth is heard."""
+
+    namespace: UUID | None = None
+    """The retailer's namespace UUID in app advertisements; without it only tags are known."""
+    adapters: Annotated[tuple[AdapterName, ...], Field(max_length=8)] = ("hci0",)
+    """The adapters to scan with; an empty list runs without Bluetooth."""
+    scanning: Literal["active", "passive"] = "active"
+    """`passive` sends nothing, but BlueZ then hides still phones: their silence means nothing."""
+
+    @field_validator("adapters")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("an adapter is named twice")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.scanning == "passive" and self.namespace is None:
+            raise ValueError("namespace: a passive scan filters by it; set it, or scan actively")
+        return self
+
+
+class Presence(_Section):
+    """What counts as a visit."""
+
+    dwell_milestones: tuple[Annotated[Duration, Field(ge=1)], ...] = (60, 300, 900, 1800, 3600)
+    """Lengths of stay that publish a `dwell`."""
+    enter_confidence: Annotated[float, Field(ge=0.5, le=0.999)] = 0.9
+    """How sure to be before `enter`: 0.5 (first hearing) to 0.999."""
+    exit_after_at_most: Annotated[Duration, Field(ge=5, le=24 * 3600)] = 360
+    """How long a silence may be before `exit` at the latest; evidence may allow it earlier."""
+    resume_within: Annotated[Duration, Field(le=24 * 3600)] = 120
+    """A return within this of the exit's decision goes on with the visit; `0s`: never."""
+
+    @field_validator("dwell_milestones")
+    @classmethod
+    def _ascending(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(sorted(set(value)))
+
+
+class Zone(_Section):
+    """A part of the store, covered by some gateways."""
+
+    name: ZoneName
+    """As events call it."""
+    gateways: Annotated[tuple[Name, ...], Field(min_length=1)]
+    """Which gateways hear it."""
+    outside: bool = False
+    """The pavement: being there is not presence."""
+
+
+class State(_Section):
+    """What the agent keeps on disk."""
+
+    directory: Path = Path("state")
+    """Holds the outbox; systemd's `$STATE_DIRECTORY` when that is set and this is not."""
+
+
+class Config(BaseSettings):
+    """Everything a gateway is told."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        env_prefix="EDGE_AGENT_",
+        env_nested_delimiter="__",
+        use_attribute_docstrings=True,
+    )
+
+    tenant: Name
+    """The retailer."""
+    store: Name
+    """The store."""
+    gateway: Name
+    """This gateway, unique in its store."""
+    mqtt: Mqtt
+    roster: RosterSource
+    ble: Ble = Ble()
+    presence: Presence = Presence()
+    zone: tuple[Zone, ...] = ()
+    """The store's zones; none: one zone `store` that this gateway covers."""
+    state: State = State()
+
+    @property
+    def zones(self) -> tuple[Zone, ...]:
+        """The zones, with the default where none is configured."""
+        return self.zone or (Zone(name="store", gateways=(self.gateway,)),)
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        names = [zone.name for zone in self.zone]
+        gateways = [gateway for zone in self.zone for gateway in zone.gateways]
+        for what, values in (("zone", names), ("gateway", gateways)):
+            twice = sorted({value for value in values if values.count(value) > 1})
+            if twice:
+                raise ValueError(f"zone: the {what} {twice[0]!r} is named twice")
+        if self.zone and all(zone.outside for zone in self.zone):
+            raise ValueError("zone: every zone is outside, so nobody could ever enter")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is pydantic's
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - a daemon reads no .env
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources: credentials win over environment, environment over the file."""
+        sources: list[PydanticBaseSettingsSource] = [env_settings, init_settings]
+        credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+        if credentials and Path(credentials).is_dir():
+            sources.insert(
+                0,
+                NestedSecretsSettingsSource(
+                    file_secret_settings,
+                    secrets_dir=credentials,
+                    secrets_prefix="",
+                    secrets_nested_delimiter="__",
+                ),
+            )
+        return tuple(sources)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One wrong value: where it is, and what to write instead."""
+
+    path: str
+    advice: str
+
+
+class ConfigError(Exception):
+    """A configuration that cannot be used; `faults` explains each value."""
+
+    def __init__(self, faults: list[Fault]) -> None:
+        self.faults = faults
+        super().__init__("\n".join(f"{fault.path}: {fault.advice}" for fault in faults))
+
+
+def read_config(path: Path) -> Config:
+    """Read a configuration file, with the environment and credentials over it.
+
+    Paths in it are relative to the file.
+
+    Raises:
+        ConfigError: when it cannot be read or used.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError([Fault(str(path), f"cannot be read: {error.strerror}")]) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError([Fault(str(path), "is not UTF-8 text")]) from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError([Fault(str(path), f"is not TOML: {error}")]) from error
+    state = os.environ.get("STATE_DIRECTORY")
+    if state and "state" not in values:
+        values["state"] = {"directory": state.split(":")[0]}
+    try:
+        config = Config(**values)
+    except ValidationError as error:
+        raise ConfigError(_explain(error)) from None
+    return _anchored(config, path.parent.resolve())
+
+
+def _anchored(config: Config, folder: Path) -> Config:
+    """Make the relative paths of a configuration absolute, from the file's folder."""
+
+    def under(path: Path | None) -> Path | None:
+        return None if path is None else folder / path
+
+    mqtt, roster, state = config.mqtt, config.roster, config.state
+    files = {name: under(getattr(mqtt, name)) for name in ("ca_file", "cert_file", "key_file")}
+    return config.model_copy(
+        update={
+            "mqtt": mqtt.model_copy(update=files),
+            "roster": roster.model_copy(update={"file": under(roster.file)}),
+            "state": state.model_copy(update={"directory": under(state.directory)}),
+        }
+    )
+
+
+def _explain(error: ValidationError) -> list[Fault]:
+    faults = []
+    for fault in error.errors(include_url=False, include_input=False):
+        location, advice = fault["loc"], fault["msg"].removeprefix("Value error, ")
+        if fault["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(str(location[-1]), _options_beside(location), n=1)
+            advice = "there is no such option" + (f'; did you mean "{near[0]}"?' if near else "")
+        elif fault["type"] == "missing":
+            advice = "is missing and has no default"
+        named = re.match(r"([a-z_]+): ", advice)  # a rule over a section names its field itself
+        path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+        if named:
+            path, advice = f"{path}.{named[1]}", advice[named.end() :]
+        faults.append(Fault(path.lstrip("."), advice))
+    return faults
+
+
+def _options_beside(location: tuple[int | str, ...]) -> list[str]:
+    """List the options of the section that a location points into."""
+    model: type[BaseModel] = Config
+    sections: dict[str, type[BaseModel]] = {
+        "mqtt": Mqtt,
+        "roster": RosterSource,
+        "ble": Ble,
+        "presence": Presence,
+        "zone": Zone,
+        "state": State,
+    }
+    if len(location) > 1:
+        model = sections.get(str(location[0]), Config)
+    return list(model.model_fields)

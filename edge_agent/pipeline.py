@@ -1,0 +1,195 @@
+"""identify, track and compose, joined without I/O: the one path of production, replay and tests."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from typing import Final
+
+from edge_agent.clock import Clock
+from edge_agent.config import Config
+from edge_agent.identify.identifier import Directory, Identifier
+from edge_agent.model import LeaseExpired, Observation, PresenceEvent, Withdrawal
+from edge_agent.publish.compose import Composer, Draft
+from edge_agent.publish.contract import ClockQuality
+from edge_agent.publish.outbox import StoredVisit
+from edge_agent.publish.topics import Topics
+from edge_agent.track.belief import Floor
+from edge_agent.track.smoothed import SmoothedRule
+from edge_agent.track.tracker import OpenVisit, Tracker, TrackerSettings
+
+__all__ = ["Pipeline"]
+
+_VISITS: Final = uuid.UUID("5f1f6f0e-6d1b-4b0f-9a56-3c1d7f0d5a11")  # names visits (RFC 9562, v5)
+
+Decided = list[tuple[Draft, StoredVisit]]
+
+
+class Pipeline:
+    """Turns observations into drafts of events, each with its visit as it then stands."""
+
+    def __init__(
+        self,
+        config: Config,
+        directory: Directory,
+        clock: Clock,
+        boot: str,
+    ) -> None:
+        """Join the parts.
+
+        Args:
+            config: what the operator set.
+            directory: the roster in force.
+            clock: which also says whether anything may be resolved yet.
+            boot: identifies this boot.
+        """
+        self._clock = clock
+        self._boot = boot
+        self._lease_ended = False
+        self.identifier = Identifier(directory, config.ble.namespace, self._unix_if_known)
+        self.composer = Composer(
+            Topics(config.tenant, config.store, config.gateway),
+            boot,
+            clock.unix,
+            clock.quality,
+            clock.now,
+        )
+        floor = Floor(
+            zones={gateway: zone.name for zone in config.zones for gateway in zone.gateways},
+            outside=frozenset(zone.name for zone in config.zones if zone.outside),
+        )
+        presence = config.presence
+        self._names = f"{config.tenant}/{config.store}/"
+        self.tracker = Tracker(
+            SmoothedRule(floor, presence.exit_after_at_most),
+            TrackerSettings(
+                presence.enter_confidence,
+                presence.exit_after_at_most,
+                presence.resume_within,
+                presence.dwell_milestones,
+            ),
+            self._name_visit,
+        )
+
+    @property
+    def deadline(self) -> float | None:
+        """When `advance` may next have something to say, boot-clock seconds."""
+        due = [at for at in (self.tracker.deadline, self._lease_at()) if at is not None]
+        return min(due, default=None)
+
+    def feed(self, observation: Observation) -> Decided:
+        """Take an observation; gives what it decided."""
+        decided = self._end_lease(observation.at)
+        evidence = self.identifier.identify(observation)
+        if evidence is None:
+            return decided
+        return decided + self._compose(self.tracker.see(evidence))
+
+    def advance(self, now: float) -> Decided:
+        """Let time pass until `now`; gives what that decided."""
+        return self._end_lease(now) + self._compose(self.tracker.advance(now))
+
+    def recall(self, visits: Iterable[StoredVisit]) -> None:
+        """Take up the visits of before a restart, once UTC can be trusted."""
+        for visit in visits:
+            self.composer.entered[visit.id] = visit.entered_unix
+            self.tracker.recall(self._recalled(visit), self._clock.now())
+
+    def replace_roster(self, directory: Directory, at: float) -> tuple[list[str], Decided]:
+        """Put a new roster in force at `at`.
+
+        Returns:
+            The visitors who are no longer on it, now forgotten, and what was decided before.
+        """
+        decided = self.advance(at)
+        self.identifier.directory = directory
+        self._lease_ended = False
+        gone = [v for v in self.tracker.visitors if v not in directory.roster.visitors]
+        for visitor in gone:
+            self.identifier.bindings.forget(visitor)
+            self.tracker.see(Withdrawal(at, visitor))
+        return gone, decided
+
+    def stored_visits(self) -> list[StoredVisit]:
+        """Give what must outlive a restart, and forget the entry times of all else."""
+        visits = self.tracker.open_visits
+        kept = {visit.id for visit in visits}
+        for visit in self.composer.entered.keys() - kept:
+            del self.composer.entered[visit]
+        return [self._stored(visit) for visit in visits]
+
+    def _unix_if_known(self, at: float) -> float | None:
+        if self._clock.quality() is ClockQuality.UNSYNCHRONISED:
+            return None
+        return self._clock.unix(at)
+
+    def _lease_at(self) -> float | None:
+        """Give the boot-clock instant at which the roster's lease ends, while it lies ahead."""
+        not_after = self.identifier.directory.roster.not_after
+        if not_after is None or self._lease_ended:
+            return None
+        return not_after - self._clock.unix(0.0)
+
+    def _end_lease(self, now: float) -> Decided:
+        at = self._lease_at()
+        if at is None or at > now:
+            return []
+        self._lease_ended = True
+        self.identifier.bindings.clear()
+        return self._compose(self.tracker.see(LeaseExpired(at)))
+
+    def _compose(self, events: list[PresenceEvent]) -> Decided:
+        return [(self.composer.draft(event), self._visit_after(event)) for event in events]
+
+    def _visit_after(self, event: PresenceEvent) -> StoredVisit:
+        visit = self.tracker.visit_of(event.visit.visitor)
+        if visit is None or visit.id != event.visit.id:  # ended for good
+            told = event.visit
+            visit = OpenVisit(
+                told.id,
+                told.visitor,
+                told.zone,
+                told.entered_at,
+                max(event.at, told.entered_at),
+                exit_decided_at=told.decided_at,
+            )
+        return self._stored(visit)
+
+    def _name_visit(self, visitor: str, entered_at: float) -> str:
+        """Name a visit by who, where and when, so that two gateways that saw it agree."""
+        entered_ms = round(self._clock.unix(entered_at) * 1000)
+        return str(uuid.uuid5(_VISITS, f"{self._names}{visitor}/{entered_ms}"))
+
+    def _stored(self, visit: OpenVisit) -> StoredVisit:
+        left = visit.exit_decided_at
+        return StoredVisit(
+            id=visit.id,
+            visitor=visit.visitor,
+            zone=visit.zone,
+            boot=self._boot,
+            entered_at=visit.entered_at,
+            last_at=visit.last_at,
+            entered_unix=self.composer.entered.get(visit.id, self._clock.unix(visit.entered_at)),
+            last_unix=self._clock.unix(visit.last_at),
+            milestones=visit.milestones,
+            sources=visit.sources,
+            exit_decided_at=left,
+            exit_decided_unix=None if left is None else self._clock.unix(left),
+        )
+
+    def _recalled(self, visit: StoredVisit) -> OpenVisit:
+        """Bring a stored visit into this boot's clock."""
+        same_boot = visit.boot == self._boot
+        epoch = self._clock.unix(0.0)
+        left_unix = visit.exit_decided_unix
+        left = visit.exit_decided_at if same_boot or left_unix is None else left_unix - epoch
+        return OpenVisit(
+            visit.id,
+            visit.visitor,
+            visit.zone,
+            visit.entered_at if same_boot else visit.entered_unix - epoch,
+            visit.last_at if same_boot else visit.last_unix - epoch,
+            visit.milestones,
+            visit.sources,
+            left,
+        )

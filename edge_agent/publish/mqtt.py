@@ -1,0 +1,228 @@
+"""One MQTT connection: paho's client, its thread watched, its callbacks posted to the event loop.
+
+What paho does not do well is not asked of it (DESIGN section 7): a fresh client per connection, no
+reconnecting (its own ignores the window), and never more queued than the window. A callback that
+raises ends paho's thread while `is_connected()` stays true; the thread here is ours, and its end is
+an event like any other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from edge_agent.config import Mqtt
+
+__all__ = ["Accepted", "Connection", "Ended", "LinkEvent", "Message", "Opened", "Protocol"]
+
+CONNECT_TIMEOUT_S: Final = 10.0
+_MOST_EVENTS: Final = 10_000  # posted and not yet taken; beyond it the connection is dropped
+_DEFAULT_PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
+_RECEIVE_MAXIMUM: Final = 65_535  # what a broker that says nothing allows (MQTT 5, 3.2.2.3.3)
+_UNSUPPORTED_PROTOCOL: Final = (0x84, 0x01)  # by a broker of 5, and by one of 3.1.1
+
+
+class Protocol(StrEnum):
+    """The version of MQTT spoken."""
+
+    V5 = "5"
+    V311 = "3.1.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The broker has accepted the connection."""
+
+    receive_maximum: int
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Something arrived on a topic that is subscribed to."""
+
+    topic: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A publish was acknowledged by the broker (PUBACK), or refused with a reason."""
+
+    mid: int
+    refusal: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The connection is over. `wrong_protocol`: try the other version of MQTT."""
+
+    reason: str
+    wrong_protocol: bool = False
+
+
+LinkEvent = Opened | Message | Accepted | Ended
+
+
+class Connection:
+    """One connection, from opening to its end; then it is spent.
+
+    Take `events` from the left until `Ended`. Everything is called from the event loop's thread.
+    """
+
+    def __init__(
+        self,
+        settings: Mqtt,
+        client_id: str,
+        *,
+        protocol: Protocol,
+        will: tuple[str, bytes],
+        window: int,
+        wake: Callable[[], None],
+    ) -> None:
+        """Prepare, without connecting yet.
+
+        Args:
+            settings: where the broker is.
+            client_id: unique among the broker's clients.
+            protocol: which version to speak.
+            will: topic and payload that the broker publishes, retained, when we vanish.
+            window: the most publishes in flight.
+            wake: called in the event loop's thread whenever `events` has something new.
+        """
+        self.events: deque[LinkEvent] = deque()
+        self._wake = wake
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self._opened = False
+        self._wrong_protocol = False
+        self._reason = "the broker closed the connection"
+        self._client = client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id,
+            protocol=(
+                MQTTProtocolVersion.MQTTv5
+                if protocol is Protocol.V5
+                else MQTTProtocolVersion.MQTTv311
+            ),
+            reconnect_on_failure=False,
+        )
+        client.connect_timeout = CONNECT_TIMEOUT_S
+        client.max_inflight_messages_set(window)
+        client.max_queued_messages_set(window)
+        client.will_set(*will, qos=1, retain=True)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        client.on_publish = self._on_publish
+        self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
+
+    def open(self) -> None:
+        """Begin to connect; `Opened` or `Ended` follows."""
+        self._thread.start()
+
+    def subscribe(self, *topics: str) -> None:
+        """Subscribe with QoS 1."""
+        self._client.subscribe([(topic, 1) for topic in topics])
+
+    def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> int:
+        """Hand a message to paho; gives the mid that `Accepted` will name."""
+        return self._client.publish(topic, payload, qos=qos, retain=retain).mid
+
+    def close(self) -> None:
+        """End the connection; `Ended` follows."""
+        self._reason = "closed by the agent"
+        self._client.disconnect()
+
+    def abandon(self) -> None:
+        """Tear the socket down without waiting for anybody: the broker may be a black hole."""
+        sock = self._client.socket()
+        if sock is not None:
+            sock.close()
+
+    def _run(self) -> None:
+        settings, client = self._settings, self._client
+        address = settings.address
+        try:
+            if settings.username is not None:
+                password = settings.password
+                client.username_pw_set(
+                    settings.username, password.get_secret_value() if password else None
+                )
+            if address.scheme == "mqtts":
+                client.tls_set_context(_tls(settings))
+            client.connect(
+                address.hostname or "",
+                address.port or _DEFAULT_PORTS[address.scheme],
+                keepalive=settings.keepalive,
+            )
+            code = client.loop_forever(retry_first_connection=False)
+            if code is not MQTTErrorCode.MQTT_ERR_SUCCESS and self._opened:
+                self._reason = paho.error_string(code)
+        except (OSError, ValueError) as error:  # no route, refused, bad certificate, closed socket
+            self._reason = f"{type(error).__name__}: {error}"
+        finally:
+            self._post(Ended(self._reason, self._wrong_protocol))
+
+    def _on_connect(
+        self,
+        _client: paho.Client,
+        _data: Any,
+        _flags: Any,
+        code: ReasonCode,
+        properties: Properties | None,
+    ) -> None:
+        if code.is_failure:
+            self._wrong_protocol = code.value in _UNSUPPORTED_PROTOCOL
+            self._reason = f"the broker refused the connection: {code}"
+            return
+        self._opened = True
+        allowed = getattr(properties, "ReceiveMaximum", _RECEIVE_MAXIMUM)
+        self._post(Opened(int(allowed)))
+
+    def _on_disconnect(
+        self, _client: paho.Client, _data: Any, _flags: Any, code: ReasonCode, _properties: Any
+    ) -> None:
+        if code.is_failure and self._opened:
+            self._reason = f"the connection broke: {code}"
+
+    def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
+        self._post(Message(message.topic, bytes(message.payload)))
+
+    def _on_publish(
+        self, _client: paho.Client, _data: Any, mid: int, code: ReasonCode, _properties: Any
+    ) -> None:
+        self._post(Accepted(mid, str(code) if code.is_failure else None))
+
+    def _post(self, event: LinkEvent) -> None:
+        """Hand an event to the loop's thread; the loop may be gone when the process is ending."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._take, event)
+
+    def _take(self, event: LinkEvent) -> None:
+        if len(self.events) >= _MOST_EVENTS and not isinstance(event, Ended):
+            self._reason = "more arrived than could be taken in"
+            self.abandon()
+            return
+        self.events.append(event)
+        self._wake()
+
+
+def _tls(settings: Mqtt) -> ssl.SSLContext:
+    context = ssl.create_default_context(
+        cafile=None if settings.ca_file is None else str(settings.ca_file)
+    )
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if settings.cert_file is not None:
+        context.load_cert_chain(settings.cert_file, settings.key_file)
+    return context

@@ -1,0 +1,62 @@
+"""How the agent on this machine is, from what it wrote down: for `edge-agent status`."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from edge_agent.config import Config
+
+__all__ = ["Status", "read_status", "status_file"]
+
+STALE_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What the agent last said, and what a technician should make of it."""
+
+    well: bool
+    sentence: str
+    values: dict[str, Any]
+
+
+def status_file(config: Config) -> Path:
+    """Name the file that the agent keeps, in memory where systemd gives `$RUNTIME_DIRECTORY`."""
+    runtime = os.environ.get("RUNTIME_DIRECTORY")
+    folder = Path(runtime.split(":")[0]) if runtime else config.state.directory
+    return folder / "status.json"
+
+
+def read_status(config: Config) -> Status:
+    """Read and judge what the agent last wrote."""
+    path = status_file(config)
+    try:
+        values: dict[str, Any] = json.loads(path.read_bytes())
+        said = datetime.fromisoformat(values["at"])
+    except FileNotFoundError:
+        return Status(
+            well=False, sentence=f"the agent has not run here: {path} is missing", values={}
+        )
+    except (OSError, ValueError, KeyError) as error:
+        return Status(well=False, sentence=f"{path} cannot be read: {error}", values={})
+    age = (datetime.now(UTC) - said).total_seconds()
+    faults = []
+    if age > STALE_S:
+        faults.append(f"it last reported {age:.0f} s ago: is it running?")
+    for name, source in values["sources"].items():
+        if not source["listening"]:
+            faults.append(f"radio {name}: {source['detail']}")
+    if not values["sources"]:
+        faults.append("no radio is configured: set [ble] adapters")
+    if not values["delivery"]["connected"]:
+        faults.append(f"broker: {values['delivery']['detail']}")
+    summary = (
+        f"{values['visits']} visit(s) open, {values['delivery']['queue']} event(s) to deliver,"
+        f" roster: {values['roster']}"
+    )
+    return Status(not faults, "; ".join([summary, *faults]), values)

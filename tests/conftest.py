@@ -1,0 +1,21 @@
+"""A real broker for those who ask for one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from simulators.mosquitto import Mosquitto
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    """A mosquitto of the test's own, on a free port of loopback."""
+    if Mosquitto.program() is None:
+        pytest.skip("no mosquitto: install the package mosquitto")
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    with Mosquitto(folder) as mosquitto:
+        yield mosquitto
