@@ -26,6 +26,7 @@ from edge_agent.config import Config
 from edge_agent.identify.eid import WINDOW_S
 from edge_agent.identify.identifier import Directory, Identifier
 from edge_agent.identify.roster import Roster, RosterError
+from edge_agent.memory import give_back, keep_little
 from edge_agent.model import Observation
 from edge_agent.pipeline import Decided, Pipeline
 from edge_agent.publish.contract import ClockQuality, State, utc_text
@@ -125,6 +126,7 @@ class Agent:
             await delivery
             stop.cancel()
             self._outbox.close()
+            status_file(self._config).unlink(missing_ok=True)
 
     async def _watch_over(self, delivery: asyncio.Task[None], stop: asyncio.Task[bool]) -> None:
         """Begin to hear, and go on until told to stop or a task fails."""
@@ -215,6 +217,7 @@ class Agent:
             await self.publisher.in_outbox(lambda outbox: outbox.accept_roster(roster.seq))
         directory = Directory(roster)
         await self._build_tables(directory)
+        give_back()
         return directory
 
     def _visits_to_keep(self) -> list[StoredVisit] | None:
@@ -318,6 +321,7 @@ async def run_agent(config: Config) -> None:
     Raises:
         RosterError: when the configured roster cannot be used at the start.
     """
+    keep_little()
     agent = Agent(config)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

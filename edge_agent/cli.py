@@ -7,9 +7,8 @@ import json
 import logging
 import os
 import sys
-from collections import Counter
 from pathlib import Path
-from typing import Annotated, BinaryIO, Final
+from typing import TYPE_CHECKING, Annotated, BinaryIO, Final
 
 import structlog
 import typer
@@ -17,16 +16,14 @@ from rich.console import Console
 
 from edge_agent import __version__
 from edge_agent.config import Config, ConfigError, read_config
-from edge_agent.identify.roster import Roster, RosterError
-from edge_agent.replay import Replay
-from edge_agent.schema import asyncapi, json_schema
-from edge_agent.trace import Trace, TraceError
+
+if TYPE_CHECKING:
+    from edge_agent.replay import Replay
 
 __all__ = ["app", "main"]
 
 FAILED: Final = 1
 BAD_INPUT: Final = 2
-_MOST_COMPLAINTS: Final = 20
 
 app = typer.Typer(
     help=__doc__
@@ -81,7 +78,8 @@ def run(
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
 ) -> None:
     """Run the agent until it is told to stop (SIGTERM or ctrl-C)."""
-    from edge_agent.agent import run_agent  # noqa: PLC0415 - other commands need no radio stack
+    from edge_agent.agent import run_agent
+    from edge_agent.identify.roster import RosterError
 
     _log_to_stderr(log_level)
     settings = _load(config)
@@ -120,7 +118,7 @@ def demo(
 ) -> None:
     """Show it all at work: simulated store, broker, agent and hub, in accelerated time."""
     try:
-        from simulators.demo import run_demo  # noqa: PLC0415 - it needs the extra `demo`
+        from simulators.demo import run_demo
     except ImportError as error:
         prose.print(f"the demo needs more: pip install 'edge-agent[demo]' ({error})", markup=False)
         raise typer.Exit(FAILED) from None
@@ -140,13 +138,16 @@ def replay(
     ] = None,
 ) -> None:
     """Run a trace through the real pipeline in virtual time; events as JSON Lines."""
+    from edge_agent.identify.roster import RosterError
+    from edge_agent.replay import Replay
+    from edge_agent.trace import Trace, TraceError
+
     _log_to_stderr("warning")
-    complaints: Counter[str] = Counter()
+    skipped: list[int] = []
 
     def complain(number: int, what: str) -> None:
-        complaints["lines"] += 1
-        if complaints["lines"] <= _MOST_COMPLAINTS:
-            prose.print(f"line {number} skipped: {what}", markup=False)
+        skipped.append(number)
+        prose.print(f"line {number} skipped: {what}", markup=False)
 
     settings = _load(config)
     try:
@@ -155,16 +156,17 @@ def replay(
         count = _write_events(run, events)
     except (TraceError, RosterError) as error:
         raise _refuse(error) from None
-    skipped = complaints["lines"]
     prose.print(
-        f"{count} events; {skipped} lines skipped; {run.foreign} lines of gateways that no zone"
-        f" names; dropped: {run.dropped or 'nothing'}",
+        f"{count} events; {len(skipped)} lines skipped; {run.foreign} lines of gateways that no"
+        f" zone names; dropped: {run.dropped or 'nothing'}",
         markup=False,
     )
 
 
 def _write_events(run: Replay, path: Path | None) -> int:
     """Write the events of a replay, one a line, and count them."""
+    from edge_agent.trace import TraceError
+
     try:
         stream: BinaryIO = sys.stdout.buffer if path is None else path.open("wb")
     except OSError as error:
@@ -186,12 +188,12 @@ def _write_events(run: Replay, path: Path | None) -> int:
 @app.command()
 def check(config: ConfigFile) -> None:
     """Check a configuration and the roster that it names, and explain each bad value."""
-    from edge_agent.clock import SystemClock  # noqa: PLC0415
-    from edge_agent.rosters import read_roster  # noqa: PLC0415 - beside its only use here
+    from edge_agent.clock import SystemClock
+    from edge_agent.identify.roster import RosterError
+    from edge_agent.rosters import read_roster
 
     settings = _load(config)
     clock = SystemClock()
-    roster = Roster.empty()
     try:
         roster = read_roster(settings, newest_seq=0, unix=lambda: clock.unix(clock.now()))
     except RosterError as error:
@@ -208,7 +210,7 @@ def check(config: ConfigFile) -> None:
 @app.command()
 def status(config: ConfigFile) -> None:
     """Say how the agent on this machine is; exit 1 when it is not running or not well."""
-    from edge_agent.status import read_status  # noqa: PLC0415 - beside its only use
+    from edge_agent.status import read_status
 
     told = read_status(_load(config))
     sys.stdout.write(json.dumps(told.values) + "\n")
@@ -225,6 +227,8 @@ def schema(
     ] = False,
 ) -> None:
     """Print the JSON Schema of the events, generated from the code that writes them."""
+    from edge_agent.schema import asyncapi, json_schema
+
     document = asyncapi() if as_asyncapi else json_schema()
     sys.stdout.write(json.dumps(document, indent=2) + "\n")
 

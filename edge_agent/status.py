@@ -13,7 +13,7 @@ from edge_agent.config import Config
 
 __all__ = ["Status", "read_status", "status_file"]
 
-STALE_S: Final = 60.0
+STALE_S: Final = 30.0  # the agent reports every 10 s, and a stopped one leaves no file
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def read_status(config: Config) -> Status:
         said = datetime.fromisoformat(values["at"])
     except FileNotFoundError:
         return Status(
-            well=False, sentence=f"the agent has not run here: {path} is missing", values={}
+            well=False, sentence=f"the agent is not running: {path} is missing", values={}
         )
     except (OSError, ValueError, KeyError) as error:
         return Status(well=False, sentence=f"{path} cannot be read: {error}", values={})

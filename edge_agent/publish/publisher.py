@@ -99,7 +99,7 @@ class Publisher:
         self._pending: deque[tuple[Draft, StoredVisit]] = deque()
         self._submitted = asyncio.Event()
         self._wake = asyncio.Event()
-        self._stopping = False
+        self._stopping = asyncio.Event()
         self._dropped = 0
         self._connection: Connection | None = None
         self._opened = False
@@ -164,7 +164,7 @@ class Publisher:
 
     def stop(self) -> None:
         """Store what is pending, say goodbye to the broker, and let `run` return."""
-        self._stopping = True
+        self._stopping.set()
         self._submitted.set()
         self._wake.set()
 
@@ -179,14 +179,16 @@ class Publisher:
             await self._submitted.wait()
             self._submitted.clear()
             while self._pending:
-                if not self._stopping and not any(draft.urgent for draft, _ in self._pending):
+                if not self._stopping.is_set() and not any(
+                    draft.urgent for draft, _ in self._pending
+                ):
                     await self._company()
                 await self._commit()
-            if self._checkpoint_due or self._stopping:
+            if self._checkpoint_due or self._stopping.is_set():
                 # Taken while nothing is pending: it cannot be older than an event stored before it.
                 self._checkpoint_due = False
                 await self._keep_visits(self._open_visits())
-            if self._stopping and not self._pending:
+            if self._stopping.is_set() and not self._pending:
                 return
 
     async def _keep_visits(self, visits: list[StoredVisit] | None) -> None:
@@ -202,7 +204,7 @@ class Publisher:
             except TimeoutError:
                 return
             self._submitted.clear()
-            if self._stopping or any(draft.urgent for draft, _ in self._pending):
+            if self._stopping.is_set() or any(draft.urgent for draft, _ in self._pending):
                 return
 
     async def _commit(self) -> None:
@@ -216,7 +218,7 @@ class Publisher:
         except OutboxFullError:
             self._detail = "the disk is full: free some space; nothing stored is lost"
             log.exception("outbox_full")
-            if self._stopping:
+            if self._stopping.is_set():
                 self._dropped += len(group) + len(self._pending)
                 self._pending.clear()
                 return
@@ -230,7 +232,7 @@ class Publisher:
         """Keep one connection after another, with full jitter between failures."""
         failures = 0
         protocol = Protocol.V311 if self._settings.protocol == "3.1.1" else Protocol.V5
-        while not self._stopping:
+        while not self._stopping.is_set():
             began = self._now()
             ended = await self._connected_life(protocol)
             self._opened = False
@@ -239,6 +241,8 @@ class Publisher:
             if ended.wrong_protocol and self._settings.protocol == "auto":
                 protocol = Protocol.V311 if protocol is Protocol.V5 else Protocol.V5
             failures = 0 if self._now() - began > STABLE_S else failures + 1
+            if self._stopping.is_set():
+                break
             pause = random.uniform(0, min(LONGEST_BACKOFF_S, 2.0**failures))  # noqa: S311 - jitter
             log.warning("mqtt_disconnected", reason=ended.reason, retry_in_s=round(pause, 1))
             await self._pause(pause)
@@ -246,7 +250,7 @@ class Publisher:
     async def _pause(self, seconds: float) -> None:
         """Wait, unless stopped."""
         until = self._now() + seconds
-        while not self._stopping and (left := until - self._now()) > 0:
+        while not self._stopping.is_set() and (left := until - self._now()) > 0:
             self._wake.clear()
             try:
                 await asyncio.wait_for(self._wake.wait(), left)
@@ -281,7 +285,7 @@ class Publisher:
                 connection.abandon()
             if self._opened:
                 await self._pump(connection)
-            if self._stopping and goodbye is None:
+            if self._stopping.is_set() and goodbye is None:
                 goodbye = now + GOODBYE_S
             if goodbye is not None and self._finished(connection, goodbye, will):
                 connection.close()
@@ -343,7 +347,11 @@ class Publisher:
             state = State.model_validate_json(payload)
         except ValidationError:
             return
-        if not state.connected and state.session <= self._birth.session and not self._stopping:
+        if (
+            not state.connected
+            and state.session <= self._birth.session
+            and not self._stopping.is_set()
+        ):
             self._say_birth(connection)
 
     async def _acknowledged_by_hub(self, payload: bytes) -> None:

@@ -189,6 +189,14 @@ def test_a_refused_publish_blocks_until_it_is_tried_again() -> None:
     assert sends(delivery, now=due) == [2, 3, 4]
 
 
+def test_a_burst_of_refusals_costs_patience_once() -> None:
+    """All of a window of 100 are refused for one reason: the next try is 4 s away, not 60."""
+    delivery = connected(100)
+    for seq in sends(delivery, now=0.0):
+        delivery.refused(seq, now=0.0)
+    assert delivery.deadline == 2 * STALL_S
+
+
 def test_a_refusal_that_the_hub_overtakes_does_not_block_for_ever() -> None:
     """A resent 1 is refused, but the hub has its first copy: 2, stored later, is sent in time."""
     delivery = connected(1)
@@ -272,7 +280,9 @@ def test_every_event_is_applied_once_and_in_order(mishaps: list[tuple[str, float
     link = FakeLink(Delivery(EPOCH, highest=3), FakeHub())
     for what, much in mishaps:
         happen(link, what, much)
-    link.connect(20)
+    if not link.receive_maximum:
+        link.connect(20)
+    link.acks.append(link.hub.tell())
     for _ in range(20):
         link.flow()
         link.wait(61.0)
