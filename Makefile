@@ -26,7 +26,7 @@ bench: $(VENV)/.dev system ## the promises in numbers, measured here
 	$(VENV)/bin/python -m simulators.bench
 
 faults: $(VENV)/.dev system ## kill -9 of agent, broker and hub at random for a minute
-	$(VENV)/bin/python -m simulators.faults --seconds 60 --events 5000
+	$(VENV)/bin/python -m simulators.faults --seconds 60 --events 20000
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -80,6 +80,7 @@ def run(
     """Run the agent until it is told to stop (SIGTERM or ctrl-C)."""
     from edge_agent.agent import run_agent
     from edge_agent.identify.roster import RosterError
+    from edge_agent.publish.outbox import OutboxUnusableError
 
     _log_to_stderr(log_level)
     settings = _load(config)
@@ -92,6 +93,9 @@ def run(
         asyncio.run(run_agent(settings))
     except RosterError as error:
         raise _refuse(error) from None
+    except OutboxUnusableError as error:
+        prose.print(str(error), style="red", markup=False)
+        raise typer.Exit(FAILED) from None
     except KeyboardInterrupt:
         raise typer.Exit from None
 

@@ -18,6 +18,7 @@ __all__ = ["Clock", "SystemClock", "VirtualClock", "boot_id"]
 
 _BUILT: Final = 1_793_000_000  # 2026-10-26: a clock before this has not been set
 _STA_UNSYNC: Final = 0x0040
+_ASK_EVERY_S: Final = 1.0
 _CONTAINER_MARKS: Final = ("/.dockerenv", "/run/.containerenv", "/run/systemd/container")
 
 
@@ -42,6 +43,8 @@ class SystemClock:
 
     def __init__(self) -> None:
         self._was_synchronised = False
+        self._asked_at = float("-inf")
+        self._quality = ClockQuality.UNSYNCHRONISED
         self._in_container = any(Path(mark).exists() for mark in _CONTAINER_MARKS)
 
     def now(self) -> float:
@@ -53,6 +56,13 @@ class SystemClock:
         return at + time.time() - self.now()
 
     def quality(self) -> ClockQuality:
+        """Say what the kernel said lately: every sighting asks."""
+        now = self.now()
+        if now - self._asked_at >= _ASK_EVERY_S:
+            self._asked_at, self._quality = now, self._ask()
+        return self._quality
+
+    def _ask(self) -> ClockQuality:
         """Ask the kernel; remember that it was synchronised once."""
         if time.time() < _BUILT:
             return ClockQuality.UNSYNCHRONISED

@@ -90,7 +90,11 @@ async def test_two_members_come_stay_and_leave_among_strangers(story: Story) -> 
     await until(lambda: "exit" in story.kinds() and "exit" in story.kinds(TAG_MEMBER))
     for visitor in (PHONE_MEMBER, TAG_MEMBER):
         enter, dwell, leave = story.of(visitor)
-        assert [e["type"].split(".")[1] for e in (enter, dwell, leave)] == ["enter", "dwell", "exit"]
+        assert [e["type"].split(".")[1] for e in (enter, dwell, leave)] == [
+            "enter",
+            "dwell",
+            "exit",
+        ]
         assert enter["data"]["visit"] == dwell["data"]["visit"] == leave["data"]["visit"]
         assert came - 0.1 <= unix(enter["time"]) <= came + 1.0
         assert unix(dwell["time"]) == pytest.approx(unix(enter["time"]) + 2, abs=0.002)
@@ -121,7 +125,7 @@ async def test_a_visit_goes_on_across_a_restart(story: Story, end: signal.Signal
     assert enter["data"]["visit"] == leave["data"]["visit"]
     assert enter["data"]["entered_at"] == leave["data"]["entered_at"]
     assert unix(leave["time"]) == pytest.approx(left, abs=0.5)
-    assert [state["session"] for state in story.hub.states if state["connected"]] == [1, 2]
+    assert {state["session"] for state in story.hub.states if state["connected"]} == {1, 2}
 
 
 async def test_an_adapter_that_vanishes_ends_no_visit(story: Story) -> None:
@@ -190,7 +194,7 @@ async def test_a_member_who_opted_out_while_the_agent_was_down_is_forgotten(stor
 
 @pytest.mark.faults
 async def test_no_address_and_no_key_is_written_anywhere(story: Story) -> None:
-    """Members and strangers, a bus that dies, an adapter that goes, a kill: no trace in any form."""
+    """Members and strangers, an adapter that goes, a bus that dies, a kill: no trace of any."""
     story.air.strangers = True
     await story.walk_in(PHONE_MEMBER, TAG_MEMBER)
     await story.entered(PHONE_MEMBER, TAG_MEMBER)

@@ -84,7 +84,9 @@ def test_a_station_is_read(event: StationEvent) -> None:
     """Each of the four events, with a keyid or without."""
     wifi = {"event": event.value, "address": ADDRESS, "keyid": None}
     keyed = wifi | {"keyid": "k-1"}
-    heard, _ = read({"at": 2, "gateway": "a", "wifi": wifi}, {"at": 3, "gateway": "a", "wifi": keyed})
+    heard, _ = read(
+        {"at": 2, "gateway": "a", "wifi": wifi}, {"at": 3, "gateway": "a", "wifi": keyed}
+    )
     address = RadioAddress.parse(ADDRESS)
     assert heard == [Station(2, "a", event, address), Station(3, "a", event, address, "k-1")]
 
@@ -122,7 +124,9 @@ def test_disorder_within_five_seconds_is_put_in_order() -> None:
     assert [one.at for one in heard] == [5, 7, 10, 12]
     assert complaints == []
     alike, _ = read(*({"at": 1, "gateway": f"g-{n}", "radio": radio(1)["radio"]} for n in range(9)))
-    assert [one.gateway for one in alike if not isinstance(one, End)] == [f"g-{n}" for n in range(9)]
+    assert [one.gateway for one in alike if not isinstance(one, End)] == [
+        f"g-{n}" for n in range(9)
+    ]
 
 
 @given(st.lists(st.tuples(st.floats(0, 100), st.floats(0, 5)), max_size=40))

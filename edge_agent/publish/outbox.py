@@ -12,21 +12,22 @@ one worker thread.
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import json
 import sqlite3
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import BinaryIO, Final, Self
 
 from edge_agent.publish.compose import Draft, Gap
 from edge_agent.publish.contract import Acknowledgement
 
-__all__ = ["Outbox", "OutboxFullError", "StoredVisit"]
+__all__ = ["Outbox", "OutboxFullError", "OutboxUnusableError", "StoredVisit"]
 
 TAIL_ROWS: Final = 20_000  # acknowledged events kept for a hub that lost its store, some 12 MB
 _MOST_PAGES: Final = 65_536  # of 4 KiB: 256 MiB, so that a hub away for weeks cannot fill the card
@@ -38,15 +39,20 @@ CREATE TABLE IF NOT EXISTS event (
     seq INTEGER PRIMARY KEY, session INTEGER NOT NULL, type TEXT NOT NULL,
     visitor TEXT NOT NULL, body BLOB NOT NULL
 );
-CREATE TABLE IF NOT EXISTS visit (id TEXT PRIMARY KEY, visitor TEXT NOT NULL, body TEXT NOT NULL)
-    WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS visit (visitor TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
 """
+
+_FULL: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE)
 
 Number = Callable[[Draft, str, int], bytes]
 
 
 class OutboxFullError(Exception):
     """Nothing can be stored: the disk or the outbox's budget is full. What was stored is safe."""
+
+
+class OutboxUnusableError(Exception):
+    """The outbox cannot be opened; the text says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,7 @@ class Outbox:
     def __init__(self, database: sqlite3.Connection, first_epoch: str | None = None) -> None:
         """Take an open database; use `open` or `in_memory`."""
         self._db = database
+        self._locked_file: BinaryIO | None = None
         self._db.executescript(_SCHEMA)
         if self._meta("epoch") is None:
             with self._db:
@@ -87,17 +94,25 @@ class Outbox:
         """Open or create an outbox.
 
         A file that is no sound database is set aside beside it, named `*.corrupt-N`, and a new
-        epoch begins: the agent always starts. What `set_aside` names was so.
+        epoch begins: the agent always starts.
+
+        Raises:
+            OutboxUnusableError: the folder cannot be written, or another agent uses it.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for _ in range(2):
+        lock = _lock(path)
+        try:
             try:
-                return cls(_connect(path))
+                outbox = cls(_connect(path))
             except sqlite3.OperationalError:
                 raise
             except sqlite3.DatabaseError:
                 _set_aside(path)
-        return cls(_connect(path))
+                outbox = cls(_connect(path))
+        except sqlite3.OperationalError as error:
+            lock.close()
+            raise OutboxUnusableError(f"the outbox {path} cannot be used: {error}") from error
+        outbox._locked_file = lock
+        return outbox
 
     @classmethod
     def in_memory(cls, epoch: str) -> Self:
@@ -113,6 +128,8 @@ class Outbox:
     def close(self) -> None:
         """Close the file; everything committed is on disk already."""
         self._db.close()
+        if self._locked_file is not None:
+            self._locked_file.close()
 
     @property
     def highest(self) -> int:
@@ -147,7 +164,8 @@ class Outbox:
         Args:
             drafts: in order.
             number: finishes an event's JSON with its epoch and seq.
-            visits: the state after these events of the visits that they belong to.
+            visits: the state after these events of the visits that they belong to; a visitor has
+                one, the last given.
 
         Returns:
             Each event's seq and JSON.
@@ -160,33 +178,25 @@ class Outbox:
             (first + n, draft, number(draft, self.epoch, first + n))
             for n, draft in enumerate(drafts)
         ]
-        try:
-            with self._db:
-                self._db.executemany(
-                    "INSERT INTO event VALUES (?, ?, ?, ?, ?)",
-                    (
-                        (seq, self.session, draft.type, draft.visitor, body)
-                        for seq, draft, body in rows
-                    ),
-                )
-                self._store_visits(visits)
-                self._set("highest", first - 1 + len(rows))
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE):
-                raise OutboxFullError(str(error)) from error
-            raise
+        with self._transaction():
+            self._db.executemany(
+                "INSERT INTO event VALUES (?, ?, ?, ?, ?)",
+                ((seq, self.session, draft.type, draft.visitor, body) for seq, draft, body in rows),
+            )
+            self._store_visits(visits)
+            self._set("highest", first - 1 + len(rows))
         return [(seq, body) for seq, _, body in rows]
 
     def keep_visits(self, visits: Iterable[StoredVisit]) -> None:
         """Replace all stored visits: those missing have been closed for good."""
-        with self._db:
+        with self._transaction():
             self._db.execute("DELETE FROM visit")
             self._store_visits(visits)
 
     def visits(self) -> list[StoredVisit]:
         """Give the visits stored."""
         found = []
-        for (body,) in self._db.execute("SELECT body FROM visit ORDER BY id"):
+        for (body,) in self._db.execute("SELECT body FROM visit ORDER BY visitor"):
             values = json.loads(body)
             found.append(StoredVisit(**{**values, "sources": tuple(values["sources"])}))
         return found
@@ -200,7 +210,7 @@ class Outbox:
 
     def acknowledge(self, ack: Acknowledgement) -> None:
         """Take over the hub's watermark; rows beyond the tail go."""
-        with self._db:
+        with self._transaction():
             self._set("watermark", ack.seq)
             self._set("hub", ack.hub)
             self._db.execute("DELETE FROM event WHERE seq <= ?", (ack.seq - TAIL_ROWS,))
@@ -221,7 +231,7 @@ class Outbox:
         Returns:
             How many events went.
         """
-        with self._db:
+        with self._transaction():
             self._db.execute("DELETE FROM visit WHERE visitor = ?", (visitor,))
             rows = self._db.execute(
                 "SELECT seq, type FROM event WHERE visitor = ? ORDER BY seq", (visitor,)
@@ -234,7 +244,7 @@ class Outbox:
 
     def declare_lost(self, first: int, last: int, write: Callable[[Gap, str], bytes]) -> None:
         """Declare events that a restored hub asks for and that are held no longer."""
-        with self._db:
+        with self._transaction():
             self._declare(Gap(first, last, "expired", {}), write)
 
     def _declare(self, gap: Gap, write: Callable[[Gap, str], bytes]) -> None:
@@ -243,13 +253,16 @@ class Outbox:
             (gap.first, self.session, "presence.gap.v1", "", write(gap, self.epoch)),
         )
 
-    def begin_epoch(self, renumber: Callable[[bytes, str, int], bytes]) -> None:
+    def begin_epoch(self, renumber: Callable[[bytes, str, int], bytes]) -> tuple[str, int]:
         """Leave an epoch whose numbers somebody else has used: this file is an old copy.
 
         The events of this session are carried over with new numbers; older ones were sent by the
         life that this copy was taken from.
+
+        Returns:
+            The new epoch and its highest seq.
         """
-        with self._db:
+        with self._transaction():
             rows = self._db.execute(
                 "SELECT type, visitor, body FROM event WHERE session = ? ORDER BY seq",
                 (self.session,),
@@ -266,11 +279,23 @@ class Outbox:
                     for seq, (kind, visitor, body) in enumerate(rows, start=1)
                 ),
             )
+        return self.epoch, len(rows)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Change all or nothing."""
+        try:
+            with self._db:
+                yield
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode in _FULL:
+                raise OutboxFullError(str(error)) from error
+            raise
 
     def _store_visits(self, visits: Iterable[StoredVisit]) -> None:
         self._db.executemany(
-            "INSERT OR REPLACE INTO visit VALUES (?, ?, ?)",
-            ((visit.id, visit.visitor, json.dumps(asdict(visit))) for visit in visits),
+            "INSERT OR REPLACE INTO visit VALUES (?, ?)",
+            ((visit.visitor, json.dumps(asdict(visit))) for visit in visits),
         )
 
     def _meta(self, name: str) -> str | int | None:
@@ -308,6 +333,26 @@ def _connect(path: Path) -> sqlite3.Connection:
         database.close()
         raise sqlite3.DatabaseError("quick_check found damage")
     return database
+
+
+def _lock(path: Path) -> BinaryIO:
+    """Make sure of being alone: two agents would give one number twice."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.with_suffix(".lock").open("ab")
+    except OSError as error:
+        raise OutboxUnusableError(
+            f"the state folder {path.parent} cannot be written ({error.strerror}): check its owner"
+        ) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        raise OutboxUnusableError(
+            f"another edge-agent uses the state folder {path.parent}: stop it, or set another"
+            " [state] directory"
+        ) from error
+    return lock
 
 
 def _set_aside(path: Path) -> None:

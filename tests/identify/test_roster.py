@@ -27,7 +27,7 @@ from tests.identify.air import (
     phone_of,
 )
 
-SECRET = "00112233445566778899aabbccddeeff"
+SOME_KEY = "00112233445566778899aabbccddeeff"
 
 
 def written(folder: Path, *members: dict[str, Any]) -> Path:
@@ -55,14 +55,14 @@ def test_every_way_to_be_known_is_read(tmp_path: Path) -> None:
             {"visitor": "v-ik", "ik": IK.hex()},
             {"visitor": "v-tk", "tk": {str(BEGAN >> 16): temporary_key(other, BEGAN).hex()}},
             {"visitor": "v-tag", "ibeacon": tag},
-            {"visitor": "v-uid", "eddystone_uid": SECRET},
+            {"visitor": "v-uid", "eddystone_uid": SOME_KEY},
             {"visitor": "v-irk", "irk": IRK.hex()},
             {"visitor": "v-none"},
         )
     )
     frame = b"\x02\x15" + TAG_UUID.bytes + b"\x00\x01\x00\x02\xc5"
     eddystone = "0000feaa-0000-1000-8000-00805f9b34fb"
-    uid = b"\x00\xee" + bytes.fromhex(SECRET)
+    uid = b"\x00\xee" + bytes.fromhex(SOME_KEY)
     assert len(roster.visitors) == 6
     assert who(roster, phone_of(IK, BEGAN)) == "v-ik"
     assert who(roster, phone_of(other, BEGAN)) == "v-tk"
@@ -74,20 +74,20 @@ def test_every_way_to_be_known_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("member", "place"),
     [
-        ({"visitor": "v-1", "ik": SECRET[:-1]}, "members.0.ik"),
-        ({"visitor": "v-1", "ik": SECRET + "00"}, "members.0.ik"),
-        ({"visitor": "v-1", "irk": "x" + SECRET[1:]}, "members.0.irk"),
-        ({"visitor": "v-1", "tk": {"26702": SECRET[2:]}}, "members.0.tk"),
-        ({"visitor": "v-1", "tk": {SECRET: "26702"}}, "members.0.tk"),
-        ({"visitor": "v-1", "ibeacon": {"uuid": SECRET[1:], "major": 1, "minor": 2}}, "ibeacon"),
+        ({"visitor": "v-1", "ik": SOME_KEY[:-1]}, "members.0.ik"),
+        ({"visitor": "v-1", "ik": SOME_KEY + "00"}, "members.0.ik"),
+        ({"visitor": "v-1", "irk": "x" + SOME_KEY[1:]}, "members.0.irk"),
+        ({"visitor": "v-1", "tk": {"26702": SOME_KEY[2:]}}, "members.0.tk"),
+        ({"visitor": "v-1", "tk": {SOME_KEY: "26702"}}, "members.0.tk"),
+        ({"visitor": "v-1", "ibeacon": {"uuid": SOME_KEY[1:], "major": 1, "minor": 2}}, "ibeacon"),
         (
             {"visitor": "v-1", "ibeacon": {"uuid": str(TAG_UUID), "major": 65536, "minor": 2}},
             "members.0.ibeacon.major",
         ),
-        ({"ik": SECRET}, "members.0.visitor"),
-        ({"visitor": "", "ik": SECRET}, "members.0.visitor"),
-        ({"visitor": "v-1", "identity_key": SECRET}, "members.0.identity_key"),
-        ({"visitor": "v-1", "ik": SECRET, "staff": "perhaps"}, "members.0.staff"),
+        ({"ik": SOME_KEY}, "members.0.visitor"),
+        ({"visitor": "", "ik": SOME_KEY}, "members.0.visitor"),
+        ({"visitor": "v-1", "identity_key": SOME_KEY}, "members.0.identity_key"),
+        ({"visitor": "v-1", "ik": SOME_KEY, "staff": "perhaps"}, "members.0.staff"),
     ],
 )
 def test_a_wrong_value_is_named_and_not_shown(
@@ -97,7 +97,7 @@ def test_a_wrong_value_is_named_and_not_shown(
     with pytest.raises(RosterError) as caught:
         read_unsigned_roster(written(tmp_path, member))
     assert place in str(caught.value)
-    assert SECRET[2:-2] not in str(caught.value)
+    assert SOME_KEY[2:-2] not in str(caught.value)
     assert caught.value.__cause__ is None
 
 

@@ -85,7 +85,7 @@ class PlainHub:
         self._subscribed = True
 
     def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
-        self.messages.append((message.topic, message.payload))
+        self.messages.append((message.topic, bytes(message.payload)))
         if message.topic == f"{ROOT}/state":
             with contextlib.suppress(ValueError):
                 self.states.append(json.loads(message.payload))

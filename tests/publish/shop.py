@@ -62,11 +62,11 @@ class Shop:
 
     def opt_in(self, *members: str) -> None:
         """Let the roster be these members, and nobody else."""
-        known = {
+        known: dict[str, dict[str, object]] = {
             PHONE_MEMBER: {"ik": PHONE_KEY.hex()},
             TAG_MEMBER: {"ibeacon": {"uuid": str(TAG_UUID), "major": 1234, "minor": 5678}},
         }
-        roster = {"members": [{"visitor": name} | known[name] for name in members]}
+        roster = {"members": [{"visitor": name, **known[name]} for name in members]}
         fresh = self._roster.with_suffix(".new")
         fresh.write_text(json.dumps(roster), encoding="utf-8")
         fresh.replace(self._roster)
@@ -130,7 +130,9 @@ class Air:
 
     def _stranger(self, number: int) -> None:
         """Somebody of another retailer, of no roster, or with a tag of the same make walks by."""
-        address = f"{0x40 | number & 0x3F:02X}:5A:3C:{number >> 8 & 0xFF:02X}:{number & 0xFF:02X}:9B"
+        address = (
+            f"{0x40 | number & 0x3F:02X}:5A:3C:{number >> 8 & 0xFF:02X}:{number & 0xFF:02X}:9B"
+        )
         eid = hashlib.sha256(address.encode()).digest()[:8]
         self.secrets.add(eid)
         other = UUID(int=NAMESPACE.int ^ 1)

@@ -27,9 +27,7 @@ def composer() -> Composer:
 
 def visit(visitor: str = ANNA, *, number: int = 1, decided_at: float = 5.0) -> Visit:
     """Tell of a visit that began at 3.12 s."""
-    return Visit(
-        f"visit-{visitor}-{number}", visitor, "floor", 3.12, decided_at, ("ble",), 0.96789
-    )
+    return Visit(f"visit-{visitor}-{number}", visitor, "floor", 3.12, decided_at, ("ble",), 0.96789)
 
 
 def enter(visitor: str = ANNA, *, number: int = 1, resumed: bool = False) -> Enter:
@@ -44,9 +42,7 @@ def dwell(visitor: str = ANNA, *, number: int = 1) -> Dwell:
 
 def leave(visitor: str = ANNA, *, number: int = 1) -> Exit:
     """She leaves."""
-    return Exit(
-        90.5, visit(visitor, number=number, decided_at=120.0), 87.38, ExitReason.SILENCE
-    )
+    return Exit(90.5, visit(visitor, number=number, decided_at=120.0), 87.38, ExitReason.SILENCE)
 
 
 def stored(of: Visit) -> StoredVisit:

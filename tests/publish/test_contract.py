@@ -105,7 +105,9 @@ def test_a_tombstone_names_no_visitor() -> None:
     assert told["time"] == "2026-11-01T09:16:40.000Z"
 
 
-@pytest.mark.parametrize("event", [enter(), dwell(), moved(), leave()], ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize(
+    "event", [enter(), dwell(), moved(), leave()], ids=lambda e: type(e).__name__
+)
 def test_what_is_written_is_read_back_unchanged(event: PresenceEvent) -> None:
     """The models refuse nothing that they have written, and lose nothing of it."""
     body = json.dumps(written(event))
@@ -125,7 +127,9 @@ def test_the_entry_does_not_move_when_the_clock_is_stepped() -> None:
     assert before.model_dump()["entered_at"] == after.model_dump()["entered_at"]
 
 
-@pytest.mark.parametrize("event", [enter(), dwell(), moved(), leave()], ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize(
+    "event", [enter(), dwell(), moved(), leave()], ids=lambda e: type(e).__name__
+)
 def test_renumbering_changes_epoch_seq_and_id_alone(event: PresenceEvent) -> None:
     """Carried over into another epoch, an event keeps everything but its number."""
     before = written(event)

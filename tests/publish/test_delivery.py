@@ -243,7 +243,7 @@ MISHAPS = st.one_of(
 )
 
 
-def happen(link: FakeLink, what: str, much: float) -> None:
+def happen(link: FakeLink, what: str, much: float) -> None:  # noqa: C901 - one table
     """Let one mishap, or one ordinary thing, happen."""
     match what:
         case "commit":

@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,8 @@ def test_events_and_visits_are_stored_together_or_not_at_all(path: Path) -> None
         with pytest.raises(AttributeError):
             outbox.commit([pairs[0][0]], WRITER.number, unstorable)
         assert outbox.highest == 0
-        assert held(outbox) == outbox.visits() == []
+        assert not held(outbox)
+        assert not outbox.visits()
         assert put(outbox, enter()) == [1]
         assert [visit.visitor for visit in outbox.visits()] == [ANNA]
 
@@ -153,7 +154,7 @@ def test_erasure_leaves_tombstones_of_exactly_her_ranges(path: Path) -> None:
 
 
 def test_erasure_leaves_no_byte_of_her_on_disk(path: Path) -> None:
-    """Her pseudonym was in the database and its log; after erasure it is in no file, open or not."""
+    """Her pseudonym was in the database and its log; after erasure it is in no file."""
     with Outbox.open(path) as outbox:
         for number in range(200):
             put(outbox, enter(number=number), enter(BERTA, number=number))
@@ -209,7 +210,7 @@ def test_a_new_epoch_has_no_tombstone_of_the_old_numbers(path: Path) -> None:
     assert told == [(1, "presence.enter.v1"), (2, "presence.exit.v1")]
 
 
-DAMAGES = {
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "garbage": lambda _: os.urandom(20_000),
     "text": lambda _: b"this is no database\n" * 500,
     "header": lambda data: b"\xff" * 64 + data[64:],
@@ -270,7 +271,7 @@ from edge_agent.publish.outbox import Outbox
 from tests.publish.stories import composer, drafted, enter
 writer, outbox = composer(), Outbox.open(Path(sys.argv[1]))
 for number in range(10**9):
-    pairs = drafted(writer, *[enter(f"v-{number}", number=n) for n in range(3)])
+    pairs = drafted(writer, *[enter(f"v-{number}-{n}") for n in range(3)])
     drafts, visits = [draft for draft, _ in pairs], [visit for _, visit in pairs]
     print(outbox.commit(drafts, writer.number, visits)[-1][0], flush=True)
 """

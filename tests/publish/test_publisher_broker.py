@@ -100,10 +100,11 @@ async def test_a_password_is_given_and_a_wrong_one_is_explained(
     passwords.write_text(password_line("gw-1", "correct horse"), encoding="ascii")
     broker = start_broker("allow_anonymous false", f"password_file {passwords}")
     login = {"username": "gw-1", "protocol": protocol}
-    async with publishing(broker.port, **login, password="wrong") as publisher:
+    right, wrong = login | {"password": "correct horse"}, login | {"password": "wrong"}
+    async with publishing(broker.port, **wrong) as publisher:
         await until(lambda: "the broker refused the connection" in publisher.state.detail)
         assert "wrong" not in publisher.state.detail
-    async with publishing(broker.port, **login, password="correct horse") as publisher:
+    async with publishing(broker.port, **right) as publisher:
         await until(lambda: publisher.state.connected)
 
 
@@ -116,14 +117,14 @@ async def test_a_brokers_receive_maximum_is_honoured_on_the_wire(
     async with PlainHub(broker.port) as hub, Wire(broker.port) as wire:
         wire.hold()
         async with publishing(wire.port, protocol="5") as publisher:
-            for stored in (90, 180):
+            for _ in range(2):
                 submit(publisher, 30)
-                await until(lambda n=stored: publisher.state.outstanding + publisher.state.watermark == n)
+                await until(lambda: publisher.state.outstanding == 90)
                 await until(lambda: wire.held)
                 await asyncio.sleep(0.3)  # time enough to send too many
                 assert wire.most_unanswered <= most
                 wire.release()
-                await until(lambda n=stored: publisher.state.watermark == n)
+                await until(lambda: publisher.state.outstanding == 0)
                 wire.hold()
             assert wire.most_unanswered in (most, max(1, most - 1))
             wire.release()
@@ -160,11 +161,9 @@ async def test_a_broker_that_accepts_and_drops_is_not_stormed(
         ceilings.append(high)
         return low
 
-    monkeypatch.setattr("edge_agent.publish.publisher.random.uniform", shortest)
+    monkeypatch.setattr("random.uniform", shortest)
 
-    async def accept_and_drop(
-        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    async def accept_and_drop(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_packet(reader)
         writer.write(CONNACK_5)
         await writer.drain()
@@ -176,7 +175,7 @@ async def test_a_broker_that_accepts_and_drops_is_not_stormed(
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 async def test_a_client_thread_that_dies_is_noticed(publishing: Publishing) -> None:
-    """A packet that paho cannot bear ends its thread; the connection counts as over, and another begins."""
+    """A packet that paho cannot bear ends its thread: the connection is over, another begins."""
 
     async def send_rubbish(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_packet(reader)
@@ -224,7 +223,7 @@ def reread(broker: Mosquitto) -> None:
 async def test_a_refused_event_blocks_alarms_and_is_overtaken_by_nothing(
     start_broker: Brokers, publishing: Publishing, tmp_path: Path
 ) -> None:
-    """A rule of the broker forbids events: all wait, the detail says why; mended, 1 arrives first."""
+    """The broker forbids events: all wait, the detail says why; mended, 1 arrives first."""
     rules = tmp_path / "rules"
     rules.write_text(f"topic read #\ntopic write {ROOT}/ack\ntopic write {ROOT}/state\n")
     broker = start_broker(f"acl_file {rules}")

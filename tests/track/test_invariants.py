@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,7 +28,7 @@ VISITORS = st.sampled_from(["anna", "bea", "cleo"])
 GATEWAYS = st.sampled_from(["gw-1", "gw-2", "gw-3", "gw-4"])
 BEGINS = st.integers(0, 9000).map(lambda tenth: tenth / 10)
 SETTINGS = TrackerSettings(
-    exit_after_at_most=90.0, resume_within=60.0, dwell_milestones=tuple(range(1, 600))
+    exit_after_at_most=90.0, resume_within=60.0, dwell_milestones=tuple(range(2, 302, 3))
 )
 FOREVER = 1e6
 
@@ -132,7 +133,7 @@ def test_a_visit_never_ends_before_it_began(trace: list[Evidence]) -> None:
             assert spell.exit is not None
             assert spell.exit.at >= spell.exit.visit.entered_at
             assert spell.exit.dwell_s == spell.exit.at - spell.exit.visit.entered_at >= 0
-        for before, after in zip(spells, spells[1:], strict=False):
+        for before, after in pairwise(spells):
             assert before.exit is not None
             assert after.enter.at >= before.exit.at
 
@@ -157,7 +158,7 @@ def test_only_an_exit_just_decided_is_resumed(trace: list[Evidence]) -> None:
 
 @given(traces())
 def test_no_exit_denies_a_milestone(trace: list[Evidence]) -> None:
-    """Each milestone once a visit, ascending, proven when told, and not more than the exit's dwell."""
+    """Each once a visit, ascending, proven when told, and within the exit's dwell."""
     for spells in spells_of(run(trace)).values():
         told: dict[str, int] = defaultdict(int)
         for spell in spells:

@@ -90,7 +90,7 @@ def test_the_second_adapter_of_a_gateway_listens_too() -> None:
 
 
 def test_the_silence_of_a_passive_scan_never_ends_a_visit() -> None:
-    """BlueZ hides a still phone from it: after half an hour nobody knows, and that is the reason."""
+    """BlueZ hides a still phone from it: after half an hour the gateway gives up, not she."""
     story = Story()
     story.heard(range(11), silence_counts=False)
     story.until(1000)

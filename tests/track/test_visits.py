@@ -151,7 +151,7 @@ def test_an_iphone_that_fades_is_given_longer_than_an_android() -> None:
 def test_a_phone_with_long_gaps_is_known_for_them() -> None:
     """It was silent for 50 s several times; faint at last, it is given four such gaps."""
     story = Story()
-    story.heard(range(0, 20))
+    story.heard(range(20))
     story.heard([70, 120, 170])
     story.heard(range(171, 191), -90)
     story.until(1000)

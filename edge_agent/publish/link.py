@@ -1,0 +1,263 @@
+"""Keeps a connection to the broker, sends what the delivery policy says, takes the watermark in.
+
+outbox --> in flight --> broker --> hub
+   ^                                 |
+   +----------- watermark -----------+
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+from pydantic import ValidationError
+
+from edge_agent.config import Mqtt
+from edge_agent.publish.compose import Composer, renumbered
+from edge_agent.publish.contract import Acknowledgement, State
+from edge_agent.publish.delivery import WINDOW, Delivery, Watermark
+from edge_agent.publish.mqtt import Accepted, Connection, Ended, Message, Opened, Protocol
+from edge_agent.publish.outbox import OutboxFullError
+from edge_agent.publish.topics import Topics
+from edge_agent.publish.writer import OutboxThread
+
+__all__ = ["Link"]
+
+PUBACK_S: Final = 60.0  # in flight this long without any PUBACK: the connection is no use
+STABLE_S: Final = 60.0
+LONGEST_BACKOFF_S: Final = 60.0
+GOODBYE_S: Final = 2.0
+
+log = structlog.get_logger()
+
+
+class Link:
+    """One gateway's way to its hub, through one connection after another."""
+
+    def __init__(
+        self,
+        outbox: OutboxThread,
+        delivery: Delivery,
+        composer: Composer,
+        topics: Topics,
+        settings: Mqtt,
+        birth: State,
+        now: Callable[[], float],
+    ) -> None:
+        """Prepare; `run` does the work."""
+        self._outbox = outbox
+        self.delivery = delivery
+        self._composer = composer
+        self._topics = topics
+        self._settings = settings
+        self._birth = birth
+        self._now = now
+        self._wake = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._connection: Connection | None = None
+        self.opened = False
+        self.detail = "not connected yet"
+        self._mids: dict[int, int] = {}  # of the publishes in flight -> seq
+        self._heard_from_broker = 0.0
+        self._acknowledged: Acknowledgement | None = None
+
+    def stored(self, epoch: str, highest: int) -> None:
+        """The outbox holds events up to `highest` now."""
+        if epoch == self.delivery.epoch:  # else a new one has begun, and counted these in
+            self.delivery.committed(highest)
+        self._wake.set()
+
+    def report_health(self, payload: bytes) -> None:
+        """Publish the gateway's health, where there is a connection."""
+        if self.opened and self._connection is not None:
+            self._connection.publish(self._topics.health, payload, qos=0, retain=True)
+
+    def stop(self) -> None:
+        """Say goodbye to the broker, and let `run` return."""
+        self._stopping.set()
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Keep one connection after another, with full jitter between failures."""
+        failures = 0
+        protocol = Protocol.V311 if self._settings.protocol == "3.1.1" else Protocol.V5
+        while not self._stopping.is_set():
+            began = self._now()
+            ended = await self._connected_life(protocol)
+            self.opened = False
+            self.delivery.disconnected()
+            self.detail = ended.reason
+            if ended.wrong_protocol and self._settings.protocol == "auto":
+                protocol = Protocol.V311 if protocol is Protocol.V5 else Protocol.V5
+            failures = 0 if self._now() - began > STABLE_S else failures + 1
+            if self._stopping.is_set():
+                break
+            pause = random.uniform(0, min(LONGEST_BACKOFF_S, 2.0**failures))  # noqa: S311 - jitter
+            log.warning("mqtt_disconnected", reason=ended.reason, retry_in_s=round(pause, 1))
+            await self._pause(pause)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, unless stopped."""
+        until = self._now() + seconds
+        while not self._stopping.is_set() and (left := until - self._now()) > 0:
+            self._wake.clear()
+            try:
+                await asyncio.wait_for(self._wake.wait(), left)
+            except TimeoutError:
+                return
+
+    async def _connected_life(self, protocol: Protocol) -> Ended:
+        """Live through one connection: feed, drain, re-arm."""
+        topics = self._topics
+        will = self._birth.model_copy(update={"connected": False}).model_dump_json().encode()
+        connection = self._connection = Connection(
+            self._settings,
+            f"{topics.tenant}-{topics.store}-{topics.gateway}",
+            protocol=protocol,
+            will=(topics.state, will),
+            window=WINDOW + 2,  # birth and goodbye beside the events
+            wake=self._wake.set,
+        )
+        connection.open()
+        goodbye: float | None = None
+        while True:
+            while connection.events:
+                event = connection.events.popleft()
+                if isinstance(event, Ended):
+                    self._connection = None
+                    return event
+                await self._take(connection, event)
+            now = self._now()
+            self.delivery.advance(now)
+            if self.delivery.in_flight and now - self._heard_from_broker > PUBACK_S:
+                self.detail = "the broker acknowledges nothing"
+                connection.abandon()
+            if self.opened:
+                await self._pump(connection)
+            if self._stopping.is_set() and goodbye is None:
+                goodbye = now + GOODBYE_S
+            if goodbye is not None and self._finished(connection, goodbye, will):
+                connection.close()
+                goodbye = now + GOODBYE_S * 2
+            await self._store_watermark()
+            await self._sleep(goodbye)
+
+    def _finished(self, connection: Connection, goodbye: float, will: bytes) -> bool:
+        """Say goodbye once nothing is in flight, or time is up."""
+        if self.opened and self.delivery.in_flight and self._now() < goodbye:
+            return False
+        if self.opened:
+            connection.publish(self._topics.state, will, retain=True)
+        else:
+            connection.abandon()
+        return True
+
+    async def _sleep(self, goodbye: float | None) -> None:
+        """Wait for news, or until something falls due."""
+        now = self._now()
+        due = [at for at in (self.delivery.deadline, goodbye) if at is not None]
+        timeout = min(due) - now if due else PUBACK_S
+        try:
+            await asyncio.wait_for(self._wake.wait(), max(0.01, min(timeout, PUBACK_S)))
+        except TimeoutError:
+            return
+        self._wake.clear()
+
+    async def _take(self, connection: Connection, event: Opened | Message | Accepted) -> None:
+        self._heard_from_broker = self._now()
+        match event:
+            case Opened():
+                self.opened = True
+                self.detail = "connected"
+                self._mids.clear()
+                connection.subscribe(self._topics.ack, self._topics.state)
+                self._say_birth(connection)
+                self.delivery.connected(event.receive_maximum)
+                log.info("mqtt_connected", window=min(WINDOW, event.receive_maximum))
+            case Accepted():
+                seq = self._mids.pop(event.mid, None)
+                if seq is not None and event.refusal is None:
+                    self.delivery.puback(seq)
+                elif seq is not None:
+                    log.error("publish_refused", reason=event.refusal)
+                    self.detail = f"the broker refuses events ({event.refusal}): check its rules"
+                    self.delivery.refused(seq, self._now())
+            case Message(topic=topic) if topic == self._topics.ack:
+                await self._acknowledged_by_hub(event.payload)
+            case Message(topic=topic) if topic == self._topics.state:
+                self._mind_state(connection, event.payload)
+
+    def _say_birth(self, connection: Connection) -> None:
+        connection.publish(self._topics.state, self._birth.model_dump_json().encode(), retain=True)
+
+    def _mind_state(self, connection: Connection, payload: bytes) -> None:
+        """Repeat the birth where an older session's will has overwritten it."""
+        try:
+            state = State.model_validate_json(payload)
+        except ValidationError:
+            return
+        if (
+            not state.connected
+            and state.session <= self._birth.session
+            and not self._stopping.is_set()
+        ):
+            self._say_birth(connection)
+
+    async def _acknowledged_by_hub(self, payload: bytes) -> None:
+        try:
+            ack = Acknowledgement.model_validate_json(payload)
+        except ValidationError:
+            log.warning(
+                "ack_malformed", advice="the hub's acknowledgement is not {epoch, seq, hub}"
+            )
+            return
+        match self.delivery.acknowledged(ack, self._now()):
+            case Watermark.ADVANCED:
+                self._acknowledged = ack
+            case Watermark.LOWERED:
+                log.warning("hub_restored", seq=ack.seq)
+                self._acknowledged = ack
+                await self._store_watermark()
+                await self._declare_what_is_gone(ack.seq + 1)
+            case Watermark.IMPOSSIBLE:
+                log.error("outbox_is_an_old_copy", advice="a new epoch begins")
+                epoch, highest = await self._outbox(lambda outbox: outbox.begin_epoch(renumbered))
+                window, hub = self.delivery.window, self.delivery.hub
+                self.delivery = Delivery(epoch, highest=highest, hub=hub)
+                self.delivery.connected(window)
+                self._mids.clear()
+            case Watermark.IGNORED:
+                pass
+
+    async def _declare_what_is_gone(self, first: int) -> None:
+        held = await self._outbox(lambda outbox: outbox.first_held)
+        if first < held:
+            await self._outbox(
+                lambda outbox: outbox.declare_lost(first, held - 1, self._composer.gap)
+            )
+
+    async def _store_watermark(self) -> None:
+        """Delete what the hub has applied; many acknowledgements make one transaction."""
+        ack, self._acknowledged = self._acknowledged, None
+        if ack is None:
+            return
+        try:
+            await self._outbox(lambda outbox: outbox.acknowledge(ack))
+        except OutboxFullError:  # the hub will say it again; deleting waits for room
+            log.warning("disk_full", waiting=0)
+
+    async def _pump(self, connection: Connection) -> None:
+        """Publish what may be sent now."""
+        seqs = list(self.delivery.sendable(self._now()))
+        if not seqs:
+            return
+        held = dict(await self._outbox(lambda outbox: outbox.read(seqs[0], seqs[-1])))
+        for seq in seqs:
+            body = held.get(seq)
+            if body is None:  # inside the range of a tombstone, which is sent in its place
+                self.delivery.puback(seq)
+            else:
+                self._mids[connection.publish(self._topics.events, body)] = seq

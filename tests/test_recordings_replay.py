@@ -1,0 +1,52 @@
+"""Recordings of real radios, through the real replay, against what really happened."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from edge_agent.config import read_config
+from edge_agent.replay import Replay
+from edge_agent.trace import Trace
+from simulators.score import Score, score
+from simulators.truth import Truth
+
+DATA = Path(__file__).parent / "data"
+
+
+def scored(name: str) -> Score:
+    """Replay a recording and hold its events against its truth, within 8 s."""
+    folder = DATA / name
+    complaints: list[int] = []
+    trace = Trace.open(str(folder / "trace.jsonl.gz"), lambda line, _what: complaints.append(line))
+    run = Replay(read_config(folder / "config.toml"), trace)
+    events = [json.loads(body) for body in run.events()]
+    assert complaints == []
+    assert run.foreign == 0
+    return score(events, Truth.read(folder / "truth.json"), trace.started_at, tolerance=8.0)
+
+
+@pytest.mark.parametrize("run", ["walk", "car"])
+def test_crossings_of_a_real_door_are_found(run: str) -> None:
+    """On foot and by car, sniffers on both sides: every crossing within 8 s, and no other."""
+    result = scored(f"door/{run}")
+    assert result.crossings.f1 is not None
+    assert result.crossings.f1 >= 0.95
+
+
+def test_six_beacons_in_four_rooms_are_where_they_were() -> None:
+    """The right room, second by second, and hardly ever a move that was none."""
+    result = scored("rooms")
+    assert result.zone_time.f1 is not None
+    assert result.zone_time.f1 >= 0.95
+    assert result.spurious_moves_per_hour is not None
+    assert result.spurious_moves_per_hour <= 1
+
+
+def test_a_beacon_at_rest_never_leaves() -> None:
+    """Static for its whole recording: not one false exit."""
+    result = scored("static")
+    assert result.false_exits == 0
+    assert result.missed_visits == 0
