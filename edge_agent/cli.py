@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, Final
 import structlog
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from edge_agent import __version__
 from edge_agent.config import Config, ConfigError, read_config
@@ -51,7 +52,7 @@ def _load(path: Path) -> Config:
         return read_config(path)
     except ConfigError as error:
         for fault in error.faults:
-            prose.print(f"[red]{fault.path}[/]: {fault.advice}", markup=True)
+            prose.print(Text(fault.path, style="red"), Text(f": {fault.advice}"), sep="")
         raise typer.Exit(BAD_INPUT) from None
 
 
@@ -155,9 +156,9 @@ def replay(
 
     settings = _load(config)
     try:
-        source = Trace.open(trace, complain)
-        run = Replay(settings, source)
-        count = _write_events(run, events)
+        with Trace.open(trace, complain) as source:
+            run = Replay(settings, source)
+            count = _write_events(run, events)
     except (TraceError, RosterError) as error:
         raise _refuse(error) from None
     prose.print(

@@ -31,6 +31,7 @@ from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
 from pydantic_settings.sources import NestedSecretsSettingsSource
 
@@ -214,10 +215,17 @@ class Zone(_Section):
 
     name: ZoneName
     """As events call it."""
-    gateways: Annotated[tuple[Name, ...], Field(min_length=1)]
+    gateways: tuple[Name, ...]
     """Which gateways hear it."""
     outside: bool = False
     """The pavement: being there is not presence."""
+
+    @field_validator("gateways")
+    @classmethod
+    def _someone_hears(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value:
+            raise ValueError("at least 1 gateway is expected")
+        return value
 
 
 class State(_Section):
@@ -334,6 +342,9 @@ def read_config(path: Path) -> Config:
         config = Config(**values)
     except ValidationError as error:
         raise ConfigError(_explain(error)) from None
+    except SettingsError as error:
+        advice = f"{error}: lists and sections are JSON there"
+        raise ConfigError([Fault("the environment", advice)]) from None
     return _anchored(config, path.parent.resolve())
 
 

@@ -10,10 +10,11 @@ message is built. RSSI is in dBm and negative; absent is `None`, never 0.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Self
+from typing import Final, Self
 
 __all__ = [
     "Advertisement",
@@ -41,6 +42,9 @@ __all__ = [
 ]
 
 
+_ADDRESS: Final = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}")
+
+
 class RadioAddress:
     """A 48-bit device address, which nothing prints: not repr, not str, not format, not pickle."""
 
@@ -49,22 +53,15 @@ class RadioAddress:
     def __init__(self, bits: int) -> None:
         """Hold `bits`, the address as an unsigned integer, most significant octet first."""
         if not 0 <= bits < 1 << 48:
-            msg = "a radio address has 48 bits"
-            raise ValueError(msg)
+            raise ValueError("a radio address has 48 bits")
         self._bits = bits
 
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read `AA:BB:CC:DD:EE:FF`; the error never repeats the text."""
-        octets = text.split(":")
-        if len(octets) != 6 or any(len(octet) != 2 for octet in octets):  # noqa: PLR2004 - six octets
-            msg = "not a radio address: six octets in hexadecimal, with colons, are expected"
-            raise ValueError(msg)
-        try:
-            return cls(int.from_bytes(bytes.fromhex("".join(octets))))
-        except ValueError:
-            msg = "not a radio address: six octets in hexadecimal, with colons, are expected"
-            raise ValueError(msg) from None
+        if _ADDRESS.fullmatch(text) is None:
+            raise ValueError("six octets in hexadecimal, with colons between, are expected")
+        return cls(int(text.replace(":", ""), 16))
 
     def to_bytes(self) -> bytes:
         """Give the six octets, most significant first: for resolving and probing only."""
@@ -80,8 +77,7 @@ class RadioAddress:
         return "RadioAddress(redacted)"
 
     def __reduce__(self) -> str:
-        msg = "a radio address does not leave the process"
-        raise TypeError(msg)
+        raise TypeError("a radio address does not leave the process")
 
 
 class Backend(StrEnum):

@@ -9,7 +9,7 @@ from typing import Final
 from edge_agent.clock import Clock
 from edge_agent.config import Config
 from edge_agent.identify.identifier import Directory, Identifier
-from edge_agent.model import LeaseExpired, Observation, PresenceEvent, Withdrawal
+from edge_agent.model import LeaseExpired, Observation, PresenceEvent, RadioState, Withdrawal
 from edge_agent.publish.compose import Composer, Draft
 from edge_agent.publish.contract import ClockQuality
 from edge_agent.publish.outbox import StoredVisit
@@ -80,6 +80,8 @@ class Pipeline:
     def feed(self, observation: Observation) -> Decided:
         """Take an observation; gives what it decided."""
         decided = self._end_lease(observation.at)
+        if self._lease_ended and not isinstance(observation, RadioState):
+            return decided
         evidence = self.identifier.identify(observation)
         if evidence is None:
             return decided

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import gzip
 import heapq
+import itertools
+import re
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, BinaryIO, Final, Literal
+from typing import Annotated, BinaryIO, Final, Literal, Self, cast
 
 from pydantic import (
     AwareDatetime,
@@ -43,6 +45,10 @@ __all__ = ["DISORDER_S", "End", "Trace", "TraceError", "read_line"]
 
 DISORDER_S: Final = 5.0
 _LONGEST_S: Final = 366 * 24 * 3600.0
+_EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST: Final = datetime(2106, 1, 1, tzinfo=UTC)  # EIDs count 32 bits of seconds
+# A field of the format, or a place in a list: not a key that the trace brought, it may be data.
+_FIELD: Final = re.compile(r"[a-z_]{1,17}|[0-9]{1,2}")
 _LONGEST_LINE: Final = 64 * 1024
 
 
@@ -108,7 +114,7 @@ class _Radio(_Part):
 
 class _Header(_Part):
     trace: Literal[1]
-    started_at: AwareDatetime
+    started_at: Annotated[AwareDatetime, Field(ge=_EARLIEST, lt=_LATEST)]
 
 
 class _Line(_Part):
@@ -169,18 +175,25 @@ class Trace:
     `started_at` is the header's; iterating gives observations in time order, then perhaps `End`.
     """
 
-    def __init__(self, stream: BinaryIO, complain: Callable[[int, str], None]) -> None:
+    def __init__(
+        self,
+        stream: BinaryIO,
+        complain: Callable[[int, str], None],
+        file: BinaryIO | None = None,
+    ) -> None:
         """Read the header.
 
         Args:
             stream: of JSON Lines, not compressed.
             complain: told the number of each bad line and what is wrong with it.
+            file: to be closed at the end, where the stream reads from one.
 
         Raises:
             TraceError: when the header is not one.
         """
         self._stream = stream
         self._complain = complain
+        self._file = file
         try:
             header = _Header.model_validate_json(self._next_line())
         except ValidationError as error:
@@ -203,9 +216,19 @@ class Trace:
             stream: BinaryIO = Path(name).open("rb")  # noqa: SIM115 - read while iterated
         except OSError as error:
             raise TraceError(f"cannot read the trace {name}: {error.strerror}") from error
-        if name.endswith(".gz"):
-            stream = gzip.open(stream)  # type: ignore[assignment] # noqa: SIM115 - likewise
-        return cls(stream, complain)
+        try:
+            unpacked = gzip.open(stream) if name.endswith(".gz") else stream  # noqa: SIM115
+            return cls(cast("BinaryIO", unpacked), complain, stream)
+        except TraceError:
+            stream.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self._file is not None:
+            self._file.close()
 
     def __iter__(self) -> Iterator[Observation | End]:
         """Give the observations in time order, as far as the format's 5 s allow.
@@ -269,5 +292,5 @@ def read_line(values: Mapping[str, object]) -> Observation | End:
 
 def _first_fault(error: ValidationError) -> str:
     fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    place = ".".join(str(part) for part in fault["loc"] if not str(part).count(":"))
+    place = ".".join(itertools.takewhile(_FIELD.fullmatch, map(str, fault["loc"])))
     return f"{place}: {fault['msg']}" if place else fault["msg"].removeprefix("Value error, ")

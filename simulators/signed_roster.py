@@ -45,7 +45,7 @@ def sign_bundle(
         seq=seq,
         count=len(members),
         sha256=hashlib.sha256(snapshot).hexdigest(),
-        not_after=datetime.fromtimestamp(not_after, UTC),
+        not_after=datetime.fromtimestamp(not_after, UTC).isoformat().replace("+00:00", "Z"),
         consent_version=consent_version,
     )
     signature = Ed25519PrivateKey.from_private_bytes(private_key).sign(manifest.canonical())

@@ -50,7 +50,7 @@ def imports(module: Path) -> Iterator[str]:
 
 def test_imports_go_one_way() -> None:
     """Sources, identify, track, publish: the contract of pyproject.toml holds."""
-    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
 

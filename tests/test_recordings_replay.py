@@ -20,9 +20,10 @@ def scored(name: str) -> Score:
     """Replay a recording and hold its events against its truth, within 8 s."""
     folder = DATA / name
     complaints: list[int] = []
-    trace = Trace.open(str(folder / "trace.jsonl.gz"), lambda line, _what: complaints.append(line))
-    run = Replay(read_config(folder / "config.toml"), trace)
-    events = [json.loads(body) for body in run.events()]
+    path = str(folder / "trace.jsonl.gz")
+    with Trace.open(path, lambda line, _what: complaints.append(line)) as trace:
+        run = Replay(read_config(folder / "config.toml"), trace)
+        events = [json.loads(body) for body in run.events()]
     assert complaints == []
     assert run.foreign == 0
     return score(events, Truth.read(folder / "truth.json"), trace.started_at, tolerance=8.0)

@@ -255,7 +255,8 @@ def test_a_bad_header_ends_the_reading(header: bytes) -> None:
 def opened(path: Path) -> list[Observation | End]:
     """Read a trace by name; nothing may be complained of."""
     complaints: Complaints = []
-    found = list(Trace.open(str(path), lambda number, what: complaints.append((number, what))))
+    with Trace.open(str(path), lambda number, what: complaints.append((number, what))) as trace:
+        found = list(trace)
     assert complaints == []
     return found
 

@@ -63,6 +63,11 @@ _SIGNS: Final = {
     StationEvent.HEARD: Sign.HEARD,
     StationEvent.SILENT: Sign.SILENT,
 }
+_PORTAL_SIGNS: Final = {
+    PortalEvent.BOUND: Sign.ASSOCIATED,
+    PortalEvent.CHECKED_IN: Sign.CHECKED_IN,
+    PortalEvent.UNBOUND: Sign.UNBOUND,
+}
 
 
 class Directory:
@@ -238,7 +243,8 @@ class Identifier:
                 break
         visitor = None if member is None else self._visitor(member)
         if visitor is None:
-            self.counts["unknown"] += member is None
+            if member is None:
+                self.counts["unknown"] += 1
             return None
         return Sighting(
             heard.at,
@@ -303,6 +309,9 @@ class Identifier:
             if owner is not None:
                 self.bindings.bind(heard.address, owner, heard.gateway, heard.at)
         visitor = self.bindings.heard(heard.address, heard.event, heard.gateway, heard.at)
+        if visitor is not None and visitor not in roster.visitors:
+            self.bindings.forget(visitor)
+            visitor = None
         if visitor is None:
             self.counts["unbound_station"] += 1
             return None
@@ -311,19 +320,26 @@ class Identifier:
     def _portal(self, action: PortalAction) -> Sighting | None:
         if self.in_force(action.at) is None:
             return None
-        visitor = action.visitor
         if action.event is PortalEvent.UNBOUND:
             visitor = self.bindings.unbind(action.address)
-            if visitor is None:
-                return None
-            return self._on_wifi(action, visitor, Method.PORTAL, Sign.UNBOUND)
-        if visitor is None or visitor not in self.directory.roster.visitors:
-            self.counts["not_on_roster"] += 1
+        else:
+            visitor = self._consenting(action.visitor)
+        if visitor is None:
             return None
         if action.event is PortalEvent.BOUND:
             self.bindings.bind(action.address, visitor, action.gateway, action.at)
-            return self._on_wifi(action, visitor, Method.PORTAL, Sign.ASSOCIATED)
-        return self._on_wifi(action, visitor, Method.PORTAL, Sign.CHECKED_IN)
+        return self._on_wifi(action, visitor, Method.PORTAL, _PORTAL_SIGNS[action.event])
+
+    def _consenting(self, visitor: str | None) -> str | None:
+        """Let only members through who are on the roster, and do not work here."""
+        roster = self.directory.roster
+        if visitor is None or visitor not in roster.visitors:
+            self.counts["not_on_roster"] += 1
+            return None
+        if roster.is_staff(visitor):
+            self.counts["staff"] += 1
+            return None
+        return visitor
 
     @staticmethod
     def _on_wifi(

@@ -63,7 +63,7 @@ class PackedPseudonyms:
             wanted = bytes.fromhex(visitor) if isinstance(visitor, str) else b""
         except ValueError:
             return False
-        if len(wanted) != 16:  # noqa: PLR2004 - a pseudonym's octets
+        if len(wanted) != 16 or wanted.hex() != visitor:  # noqa: PLR2004 - a pseudonym's octets
             return False
         return bool((self._halves == np.frombuffer(wanted, dtype=">u8")).all(axis=1).any())
 
@@ -96,6 +96,10 @@ class Roster:
     staff: frozenset[int]
     not_after: float | None = None
     seq: int = 0
+
+    def is_staff(self, visitor: str) -> bool:
+        """Tell whether a member works here."""
+        return any(self.visitors[index] == visitor for index in self.staff)
 
     def keys_of_epoch(self, epoch: int) -> tuple[Keys, Indices]:
         """Give the temporary keys of epoch p, shape (N, 16), and whose each is.
@@ -150,6 +154,7 @@ class Roster:
             RosterError: as `of` does.
         """
         irks = [(m.irk, i) for i, m in members if m.irk is not None]
+        _unique("IRK", irks)
         if len(irks) > MAX_IRKS:
             raise RosterError(
                 f"{len(irks)} members have an IRK, at most {MAX_IRKS} may: their hashes collide at"

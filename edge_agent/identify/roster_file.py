@@ -68,6 +68,13 @@ class _RosterRecord(_Record):
     members: tuple[_MemberRecord, ...]
 
 
+def _place(location: tuple[int | str, ...]) -> str:
+    parts = [str(part) for part in location]
+    if "tk" in parts:
+        parts = parts[: parts.index("tk") + 1]  # what follows came from the file: it may be a key
+    return ".".join(parts) or "the file"
+
+
 def read_unsigned_roster(path: Path) -> Roster:
     """Read a development roster.
 
@@ -81,7 +88,7 @@ def read_unsigned_roster(path: Path) -> Roster:
         raise RosterError(f"cannot read the roster {path}: {error.strerror}") from error
     except ValidationError as error:
         faults = [
-            f"{'.'.join(map(str, fault['loc'])) or 'the file'}: {fault['msg']}"
+            f"{_place(fault['loc'])}: {fault['msg']}"
             for fault in error.errors(include_input=False, include_url=False, include_context=False)
         ]
         raise RosterError(f"the roster {path} is not usable: " + "; ".join(faults)) from None

@@ -25,7 +25,7 @@ import numpy as np
 import rfc8785
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from pydantic import Field as Constraint
 
 from edge_agent.identify.roster import Member, PackedPseudonyms, Roster, RosterError
@@ -73,6 +73,12 @@ class RosterRefusedError(RosterError):
         super().__init__(f"roster refused ({refusal.value}): {advice}")
 
 
+def _a_moment(text: str) -> str:
+    if datetime.fromisoformat(text).tzinfo is None:
+        raise ValueError("a time zone is missing")
+    return text
+
+
 class Manifest(BaseModel):
     """What the hub signs. `epoch` is p of the records' TKs."""
 
@@ -85,8 +91,13 @@ class Manifest(BaseModel):
     seq: Annotated[int, Constraint(ge=0, lt=1 << 53)]  # RFC 8785 numbers are IEEE doubles
     count: Annotated[int, Constraint(ge=0)]
     sha256: Annotated[str, Constraint(pattern=r"^[0-9a-f]{64}$")]
-    not_after: datetime
+    not_after: Annotated[str, AfterValidator(_a_moment)]  # as sent: the signature covers the text
     consent_version: str
+
+    @property
+    def lease_ends(self) -> datetime:
+        """When nothing resolves any more."""
+        return datetime.fromisoformat(self.not_after)
 
     def canonical(self) -> bytes:
         """Give the octets that are signed."""
@@ -100,7 +111,7 @@ class Bundle(BaseModel):
 
     manifest: Manifest
     signature: str
-    snapshot: str
+    snapshot: Annotated[str, Constraint(repr=False)]
 
 
 def read_public_key(text: str) -> bytes:
@@ -176,10 +187,8 @@ def open_bundle(
         raise RosterRefusedError(
             Refusal.OLDER_SEQ, f"its seq is {manifest.seq}, {newest_seq} was accepted before"
         )
-    if unix >= manifest.not_after.timestamp():
-        raise RosterRefusedError(
-            Refusal.LEASE_EXPIRED, f"its lease ended at {manifest.not_after:%Y-%m-%d %H:%M:%S} UTC"
-        )
+    if unix >= manifest.lease_ends.timestamp():
+        raise RosterRefusedError(Refusal.LEASE_EXPIRED, f"its lease ended at {manifest.not_after}")
     if hashlib.sha256(snapshot).hexdigest() != manifest.sha256:
         raise RosterRefusedError(Refusal.WRONG_CONTENT, "the snapshot is not the one signed for")
     return _unpack(manifest, snapshot)
@@ -188,7 +197,7 @@ def open_bundle(
 def _decode(text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
-    except binascii.Error:
+    except ValueError:
         raise RosterRefusedError(Refusal.MALFORMED, "the octets are not base64") from None
 
 
@@ -213,7 +222,7 @@ def _unpack(manifest: Manifest, snapshot: bytes) -> Roster:
         PackedPseudonyms(octets),
         {manifest.epoch: (temporary, np.frombuffer(owners, dtype=np.uint32))},
         fielded,
-        not_after=manifest.not_after.timestamp(),
+        not_after=manifest.lease_ends.timestamp(),
         seq=manifest.seq,
     )
 

@@ -24,14 +24,17 @@ class Listeners:
 
     def __init__(self) -> None:
         self._listening: dict[Radio, bool] = {}
+        self._changed_at: dict[Radio, float] = {}
 
     def set(self, state: RadioState) -> None:
         """Take in that a receiver was lost or recovered."""
-        self._listening[state.gateway, state.radio] = state.listening
+        radio = state.gateway, state.radio
+        if state.at >= self._changed_at.get(radio, state.at):
+            self._listening[radio], self._changed_at[radio] = state.listening, state.at
 
-    def lost(self, radio: Radio) -> bool:
-        """Tell whether a receiver is known to be lost."""
-        return self._listening.get(radio) is False
+    def lost_before(self, radio: Radio, at: float) -> bool:
+        """Tell whether a receiver is known to have been lost before `at`."""
+        return self._listening.get(radio) is False and self._changed_at[radio] < at
 
     def any_of(self, radios: dict[Radio, float] | None) -> bool:
         """Tell whether one of these receivers listens; None stands for whichever there are."""
@@ -43,7 +46,7 @@ class Listeners:
 class Silence:
     """One visitor's silence, in seconds."""
 
-    __slots__ = ("_counted", "_counting_from", "_deaf_from", "_listeners", "_radios")
+    __slots__ = ("_counted", "_counting_from", "_deaf_from", "_heard_at", "_listeners", "_radios")
 
     def __init__(self, listeners: Listeners, since: float) -> None:
         """Begin unheard since `since`: whichever receiver there is may be the one to hear her."""
@@ -51,30 +54,33 @@ class Silence:
         self._radios: dict[Radio, float] | None = None
         self._counted = 0.0
         self._counting_from: float | None = None
-        self._deaf_from = since
+        self._deaf_from = self._heard_at = since
 
     def broken(self, sighting: Sighting) -> None:
         """She was heard."""
         at, radios = sighting.at, self._radios or {}
         if sighting.silence_counts:
-            radios[sighting.gateway, sighting.radio] = at
-        if len(radios) > 1:
-            radios = {radio: heard for radio, heard in radios.items() if heard > at - LATELY_S}
+            radio = sighting.gateway, sighting.radio
+            radios[radio] = max(at, radios.get(radio, at))
+        newest = self._heard_at = max(at, self._heard_at)
+        if len(radios) > 1 or not sighting.silence_counts:
+            radios = {radio: heard for radio, heard in radios.items() if heard > newest - LATELY_S}
         self._radios = radios
         self._counted = 0.0
-        self._deaf_from = at
-        self._counting_from = at if self._listeners.any_of(radios) else None
+        self._deaf_from = newest
+        self._counting_from = newest if self._listeners.any_of(radios) else None
 
     def settle(self, at: float) -> None:
         """Add up what was counted so far: a receiver is about to change."""
         if self._counting_from is not None:
             self._counted += max(0.0, at - self._counting_from)
             self._counting_from = None
-            self._deaf_from = at
+            self._deaf_from = max(at, self._heard_at)
 
     def resume(self, at: float) -> None:
         """Go on after `settle`, if somebody listens."""
-        self._counting_from = at if self._listeners.any_of(self._radios) else None
+        begins = max(at, self._heard_at)
+        self._counting_from = begins if self._listeners.any_of(self._radios) else None
 
     def counted(self, at: float) -> float:
         """Give the silence that somebody listened through, up to `at`."""

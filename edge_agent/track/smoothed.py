@@ -167,7 +167,7 @@ class SmoothedBelief:
     def patience(self) -> float:
         """Seconds of silence that mean she left."""
         level = self._level_dbm
-        if self._associated or level is None:
+        if self._associated or self._departure is not None or level is None:
             return self._most_silence
         if level > FAINT_DBM and level > self._reference_dbm - FADING_DB:
             return self._most_silence
@@ -207,13 +207,14 @@ class SmoothedBelief:
             self._heard_at = at
             if self.zone is not None:
                 self._longest_gap = max(gap, self._longest_gap * math.exp(-gap / _GAP_MEMORY_S))
+            self._departure = None  # an older sighting takes no farewell back
         self._method = sighting.method
-        self._departure = None
-        if sighting.rssi is None:
-            self._associated = self._associated or sighting.radio == "wifi"
-            self._lead(zone, at)
-        else:
+        if sighting.method.source != "ble":
+            self._associated = True
+        if sighting.rssi is not None:
             self._weigh(zone, sighting, sighting.rssi, gap)
+        elif self._leader is None:  # says that she is here, and not where
+            self._lead(zone, at)
         self._collect(sighting, max(gap, 0.0))
 
     def _doubt(self, sighting: Sighting) -> None:
@@ -240,10 +241,9 @@ class SmoothedBelief:
             self._levels[sighting.gateway] = level = _Level(dbm, at)
         else:
             level.hear(dbm, at)
-        if len(self._levels) == 1:
+        if len(self._levels) == 1 and self._leader in (None, zone):
             loudest, self._level_dbm = zone, level.dbm
-            if self._leader is None:
-                self._lead(zone, at)
+            self._lead(zone, at)
         else:
             loudest, self._level_dbm = self._compare(at)
         if self._reference_dbm == _FLOOR_DBM:
@@ -310,13 +310,15 @@ class SmoothedBelief:
         if self.zone is None:
             return
         self.last = max(self.last, sighting.at)
+        gap = min(gap, self.last - self.since)  # what came before this stretch speaks not for it
         if gap > GAP_COUNTS_S:
             self._collected *= 0.5 ** ((gap - GAP_COUNTS_S) / FORGET_S)
-        if sighting.rssi is None:
+        if sighting.method.source != "ble":
             whole = SURE_S * math.log(5.05)  # an association says it all at once: just over 0.9
             self._collected = max(self._collected, whole) + min(gap, GAP_COUNTS_S)
         else:
-            self._collected += min(gap, GAP_COUNTS_S) * self._insideness()
+            weight = FAINT_WEIGHT if sighting.rssi is None else self._insideness()
+            self._collected += min(gap, GAP_COUNTS_S) * weight
         self._collected = min(self._collected, _MOST_COLLECTED)
 
     def _insideness(self) -> float:

@@ -200,7 +200,7 @@ class Tracker:
             presence.belief.hear(sighting)
         if sighting.sign.present:
             radio = (sighting.gateway, sighting.radio)
-            if self._listeners.lost(radio):  # it has just heard: then it listens
+            if self._listeners.lost_before(radio, sighting.at):  # it hears: then it listens
                 self._radio(RadioState(self._now, *radio, listening=True))
             presence.silence.broken(sighting)
             presence.heard_at = max(presence.heard_at, sighting.at)
@@ -271,7 +271,8 @@ class Tracker:
 
     def _exit(self, presence: _Presence, visit: OpenVisit, reason: ExitReason) -> Exit:
         """End a visit as of its last evidence; it may be resumed for a while."""
-        last = max(presence.belief.last, visit.entered_at)
+        told = visit.entered_at + max((0, *self._settings.dwell_milestones[: visit.milestones]))
+        last = max(presence.belief.last, told)  # no exit denies a milestone
         confidence = 1.0
         if reason is not ExitReason.LEASE_EXPIRED:
             confidence = presence.belief.gone(presence.silence.counted(self._now))

@@ -46,9 +46,10 @@ class PlainHub:
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
         client.reconnect_delay_set(1, 1)
-        client.connect("127.0.0.1", port)
+        self._port = port
 
     async def __aenter__(self) -> Self:
+        await until(self._connects)
         self._client.loop_start()
         await until(lambda: self._subscribed)
         return self
@@ -75,6 +76,14 @@ class PlainHub:
     def say(self, leaf: str, payload: bytes) -> None:
         """Publish anything, retained."""
         self._client.publish(f"{ROOT}/{leaf}", payload, qos=1, retain=True)
+
+    def _connects(self) -> bool:
+        """Connect, unless the broker is still opening its ports."""
+        try:
+            self._client.connect("127.0.0.1", self._port)
+        except ConnectionRefusedError:
+            return False
+        return True
 
     def _on_connect(self, client: paho.Client, *_: Any) -> None:
         client.subscribe("#", qos=1)

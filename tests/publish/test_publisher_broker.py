@@ -140,7 +140,7 @@ async def test_a_burst_after_an_outage_keeps_the_window(
     async with Wire(broker.port) as wire, publishing(wire.port) as publisher:
         submit(publisher, 100)
         await until(lambda: publisher.state.outstanding == 300)
-        wire.hold()
+        wire.hold(after=1)  # the birth's
         broker.start()
         async with PlainHub(broker.port) as hub:
             await until(lambda: wire.most_unanswered >= 100)

@@ -10,9 +10,9 @@ from edge_agent.model import Exit
 from tests.track.story import Story, new_tracker
 
 
-def inside(**settings: float) -> Story:
+def inside() -> Story:
     """Heard from 0 to 100 and told a minute."""
-    story = Story(milestones=(60, 300), **settings)  # type: ignore[arg-type] # floats alone
+    story = Story(milestones=(60, 300))
     story.heard(range(101))
     assert story.told == ["enter floor @0", "dwell 60 @60"]
     return story

@@ -175,7 +175,8 @@ def test_the_lease_ends_every_visit() -> None:
     assert story.told[2:] == ["exit lease_expired @10"] * 2
     assert {event.visit.visitor for event in story.events[2:]} == {"anna", "bea"}
     assert story.last.visit.confidence == 1
-    assert story.tracker.visitors == story.tracker.open_visits == []
+    assert story.tracker.visitors == []
+    assert story.tracker.open_visits == []
     story.heard([21, 26, 31])
     assert story.told[-1] == "enter floor @21"
 
@@ -187,7 +188,8 @@ def test_withdrawn_consent_ends_in_silence() -> None:
     story.sees(Withdrawal(11.0, "anna"))
     story.until(2000)
     assert story.told == ["enter floor @0"]
-    assert story.tracker.visitors == story.tracker.open_visits == []
+    assert story.tracker.visitors == []
+    assert story.tracker.open_visits == []
 
 
 def test_visitors_do_not_disturb_each_other() -> None:
