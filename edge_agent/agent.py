@@ -26,6 +26,7 @@ from edge_agent.config import Config
 from edge_agent.identify.eid import WINDOW_S
 from edge_agent.identify.identifier import Directory, Identifier
 from edge_agent.identify.roster import Roster, RosterError
+from edge_agent.identify.roster_signed import RosterRefusedError
 from edge_agent.memory import give_back, keep_little
 from edge_agent.model import Observation
 from edge_agent.pipeline import Decided, Pipeline
@@ -144,13 +145,14 @@ class Agent:
     async def _hear(self) -> None:
         """Take up where the last life stopped, then listen for ever."""
         await self._clock_set()
-        directory = await self._load_roster()
+        directory = await self._first_roster()
         visits = await self.publisher.in_outbox(lambda outbox: outbox.visits())
         self.pipeline.recall(visits)
         self._recalled = True
-        self._put_in_force(directory)
+        if directory is not None:
+            await self._put_in_force(directory)
         self._sources = self._make_sources(self._config, self.pipeline.identifier, self._clock)
-        log.info("started", members=len(directory.roster.visitors), visits=len(visits))
+        log.info("started", roster=self._roster_note, visits=len(visits))
         async with asyncio.TaskGroup() as tasks:
             for source in self._sources:
                 tasks.create_task(
@@ -205,6 +207,22 @@ class Agent:
         for window in directory.missing(self._clock.unix(self._clock.now())):
             directory.install(await asyncio.to_thread(directory.build, window))
 
+    async def _first_roster(self) -> Directory | None:
+        """Load the roster at the start; one that is refused leaves nobody on it, and all stored.
+
+        Raises:
+            RosterError: when there is no roster to be read at all, which no waiting mends.
+        """
+        if self._config.roster.file is None:
+            self._roster_note = "none: set [roster] file"
+            return None
+        try:
+            return await self._load_roster()
+        except RosterRefusedError as error:
+            log.error("roster_refused", reason=str(error))  # noqa: TRY400 - no bug of ours
+            self._roster_note = str(error)
+            return None
+
     async def _load_roster(self) -> Directory:
         roster = await asyncio.to_thread(
             read_roster,
@@ -224,13 +242,14 @@ class Agent:
         """Give the open visits, once those of the last life have been taken up."""
         return self.pipeline.stored_visits() if self._recalled else None
 
-    def _put_in_force(self, directory: Directory) -> list[str]:
-        """Use a roster from now on; gives the visitors who are no longer on it."""
+    async def _put_in_force(self, directory: Directory) -> None:
+        """Use a roster from now on, and forget who is not on it, down to her events."""
         roster = directory.roster
         self._roster_note = f"{len(roster.visitors)} members, seq {roster.seq}"
-        gone, decided = self.pipeline.replace_roster(directory, self._clock.now())
-        self._decided(decided)
-        return gone
+        self._decided(self.pipeline.replace_roster(directory, self._clock.now()))
+        stored = await self.publisher.in_outbox(lambda outbox: outbox.visitors())
+        for visitor in roster.visitors.absent(stored):
+            await self.publisher.erase(visitor)
 
     async def _watch_roster(self) -> None:
         """Take over a roster file that has changed; one that is refused leaves the old one."""
@@ -249,8 +268,7 @@ class Agent:
             except RosterError as error:
                 log.error("roster_refused", reason=str(error))  # noqa: TRY400 - no bug of ours
                 continue
-            for visitor in self._put_in_force(directory):
-                await self.publisher.erase(visitor)
+            await self._put_in_force(directory)
             log.info("roster_replaced", members=len(directory.roster.visitors))
 
     async def _report(self) -> None:

@@ -97,20 +97,19 @@ class Pipeline:
             self.composer.entered[visit.id] = visit.entered_unix
             self.tracker.recall(self._recalled(visit), self._clock.now())
 
-    def replace_roster(self, directory: Directory, at: float) -> tuple[list[str], Decided]:
-        """Put a new roster in force at `at`.
+    def replace_roster(self, directory: Directory, at: float) -> Decided:
+        """Put a new roster in force at `at`, and forget who is no longer on it.
 
         Returns:
-            The visitors who are no longer on it, now forgotten, and what was decided before.
+            What was decided before.
         """
         decided = self.advance(at)
         self.identifier.directory = directory
         self._lease_ended = False
-        gone = [v for v in self.tracker.visitors if v not in directory.roster.visitors]
-        for visitor in gone:
+        for visitor in directory.roster.visitors.absent(self.tracker.visitors):
             self.identifier.bindings.forget(visitor)
             self.tracker.see(Withdrawal(at, visitor))
-        return gone, decided
+        return decided
 
     def stored_visits(self) -> list[StoredVisit]:
         """Give what must outlive a restart, and forget the entry times of all else."""

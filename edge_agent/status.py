@@ -37,14 +37,13 @@ def read_status(config: Config) -> Status:
     path = status_file(config)
     try:
         values: dict[str, Any] = json.loads(path.read_bytes())
-        said = datetime.fromisoformat(values["at"])
+        age = (datetime.now(UTC) - datetime.fromisoformat(values["at"])).total_seconds()
     except FileNotFoundError:
         return Status(
             well=False, sentence=f"the agent is not running: {path} is missing", values={}
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         return Status(well=False, sentence=f"{path} cannot be read: {error}", values={})
-    age = (datetime.now(UTC) - said).total_seconds()
     faults = []
     if age > STALE_S:
         faults.append(f"it last reported {age:.0f} s ago: is it running?")
@@ -53,8 +52,8 @@ def read_status(config: Config) -> Status:
             faults.append(f"radio {name}: {source['detail']}")
     if not values["sources"]:
         faults.append("no radio is configured: set [ble] adapters")
-    if not values["delivery"]["connected"]:
-        faults.append(f"broker: {values['delivery']['detail']}")
+    if not values["delivery"]["connected"] or values["delivery"]["detail"] != "connected":
+        faults.append(f"delivery: {values['delivery']['detail']}")
     summary = (
         f"{values['visits']} visit(s) open, {values['delivery']['queue']} event(s) to deliver,"
         f" roster: {values['roster']}"

@@ -92,7 +92,7 @@ def test_status_of_an_agent_that_is_well(folder: Path, edge_agent: Command) -> N
         ({"age_s": 300}, "it last reported 300 s ago: is it running?"),
         (
             {"delivery": WELL["delivery"] | {"connected": False, "detail": "no route"}},
-            "broker: no route",
+            "delivery: no route",
         ),
         (
             {"sources": {"ble": {"listening": False, "detail": "adapter hci0 is not there"}}},

@@ -12,7 +12,7 @@ UNIT = Path(__file__).parent.parent / "systemd" / "edge-agent.service"
 
 
 def test_the_daemon_is_exposed_by_no_more_than_promised() -> None:
-    """systemd rates the unit's exposure at 1.5 or less, as DESIGN section 10 promises."""
+    """The unit's exposure is rated at 1.5 or less, as DESIGN section 10 promises."""
     analyze = shutil.which("systemd-analyze")
     if analyze is None:
         pytest.fail("systemd-analyze is missing: apt install systemd")

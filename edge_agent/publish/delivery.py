@@ -109,8 +109,9 @@ class Delivery:
     def refused(self, seq: int, now: float) -> None:
         """The broker refused a publish: nothing may overtake it, so go back to it, later."""
         self._in_flight.discard(seq)
-        self._blocked = True
-        self._lose_patience(now)
+        if not self._blocked:  # a window of refusals has one reason, and costs patience once
+            self._blocked = True
+            self._lose_patience(now)
 
     def acknowledged(self, ack: Acknowledgement, now: float) -> Watermark:
         """Take in the hub's watermark."""
@@ -120,12 +121,13 @@ class Delivery:
         if ack.seq > self.highest:
             return Watermark.IMPOSSIBLE
         newer, self.hub = ack.hub > self.hub > 0, ack.hub
-        if ack.seq == self.watermark or (ack.seq < self.watermark and not newer):
+        if ack.seq <= self.watermark and not newer:
             return Watermark.IGNORED
         lowered = ack.seq < self.watermark
         self.watermark = ack.seq
         self._next = ack.seq + 1 if lowered else max(self._next, ack.seq + 1)
         self._patience = STALL_S
+        self._blocked = self._blocked and self._next > self.watermark + 1
         self._stalls_at = now + STALL_S if self._next > self.watermark + 1 else None
         return Watermark.LOWERED if lowered else Watermark.ADVANCED
 

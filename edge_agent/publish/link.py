@@ -58,6 +58,8 @@ class Link:
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
         self._connection: Connection | None = None
+        self._birth_due = False
+        self._birth_mid: int | None = None
         self.opened = False
         self.detail = "not connected yet"
         self._mids: dict[int, int] = {}  # of the publishes in flight -> seq
@@ -135,7 +137,7 @@ class Link:
             if self.delivery.in_flight and now - self._heard_from_broker > PUBACK_S:
                 self.detail = "the broker acknowledges nothing"
                 connection.abandon()
-            if self.opened:
+            if self.opened and self._say_birth(connection):
                 await self._pump(connection)
             if self._stopping.is_set() and goodbye is None:
                 goodbye = now + GOODBYE_S
@@ -174,26 +176,34 @@ class Link:
                 self.detail = "connected"
                 self._mids.clear()
                 connection.subscribe(self._topics.ack, self._topics.state)
-                self._say_birth(connection)
+                self._birth_due, self._birth_mid = True, None
                 self.delivery.connected(event.receive_maximum)
                 log.info("mqtt_connected", window=min(WINDOW, event.receive_maximum))
             case Accepted():
+                if event.mid == self._birth_mid:
+                    self._birth_mid = None
                 seq = self._mids.pop(event.mid, None)
                 if seq is not None and event.refusal is None:
                     self.delivery.puback(seq)
+                    self.detail = "connected"
                 elif seq is not None:
                     log.error("publish_refused", reason=event.refusal)
                     self.detail = f"the broker refuses events ({event.refusal}): check its rules"
                     self.delivery.refused(seq, self._now())
             case Message(topic=topic) if topic == self._topics.ack:
-                await self._acknowledged_by_hub(event.payload)
+                await self._acknowledged_by_hub(connection, event.payload)
             case Message(topic=topic) if topic == self._topics.state:
-                self._mind_state(connection, event.payload)
+                self._mind_state(event.payload)
 
-    def _say_birth(self, connection: Connection) -> None:
-        connection.publish(self._topics.state, self._birth.model_dump_json().encode(), retain=True)
+    def _say_birth(self, connection: Connection) -> bool:
+        """Publish a birth that is due, alone: with the events it would pass Receive Maximum."""
+        if self._birth_due and self._birth_mid is None and not self.delivery.in_flight:
+            self._birth_due = False
+            birth = self._birth.model_dump_json().encode()
+            self._birth_mid = connection.publish(self._topics.state, birth, retain=True)
+        return not self._birth_due and self._birth_mid is None
 
-    def _mind_state(self, connection: Connection, payload: bytes) -> None:
+    def _mind_state(self, payload: bytes) -> None:
         """Repeat the birth where an older session's will has overwritten it."""
         try:
             state = State.model_validate_json(payload)
@@ -204,9 +214,9 @@ class Link:
             and state.session <= self._birth.session
             and not self._stopping.is_set()
         ):
-            self._say_birth(connection)
+            self._birth_due = True
 
-    async def _acknowledged_by_hub(self, payload: bytes) -> None:
+    async def _acknowledged_by_hub(self, connection: Connection, payload: bytes) -> None:
         try:
             ack = Acknowledgement.model_validate_json(payload)
         except ValidationError:
@@ -224,11 +234,10 @@ class Link:
                 await self._declare_what_is_gone(ack.seq + 1)
             case Watermark.IMPOSSIBLE:
                 log.error("outbox_is_an_old_copy", advice="a new epoch begins")
+                self._acknowledged = None  # of the epoch that ends
                 epoch, highest = await self._outbox(lambda outbox: outbox.begin_epoch(renumbered))
-                window, hub = self.delivery.window, self.delivery.hub
-                self.delivery = Delivery(epoch, highest=highest, hub=hub)
-                self.delivery.connected(window)
-                self._mids.clear()
+                self.delivery = Delivery(epoch, highest=highest, hub=self.delivery.hub)
+                connection.close()  # what is in flight on it is of the old epoch
             case Watermark.IGNORED:
                 pass
 

@@ -9,10 +9,12 @@ an event like any other.
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -106,6 +108,7 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self._opened = False
         self._wrong_protocol = False
+        self._closing = False
         self._reason = "the broker closed the connection"
         self._client = client = paho.Client(
             CallbackAPIVersion.VERSION2,
@@ -121,6 +124,7 @@ class Connection:
         client.max_inflight_messages_set(window)
         client.max_queued_messages_set(window)
         client.will_set(*will, qos=1, retain=True)
+        client.on_socket_register_write = lambda *_: None  # only paho's thread writes: see _run
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
@@ -141,14 +145,16 @@ class Connection:
 
     def close(self) -> None:
         """End the connection; `Ended` follows."""
+        self._closing = True
         self._reason = "closed by the agent"
         self._client.disconnect()
 
     def abandon(self) -> None:
         """Tear the socket down without waiting for anybody: the broker may be a black hole."""
         sock = self._client.socket()
-        if sock is not None:
-            sock.close()
+        if isinstance(sock, socket.socket):
+            with suppress(OSError):  # gone already
+                sock.shutdown(socket.SHUT_RDWR)  # closing would not wake the thread that waits
 
     def _run(self) -> None:
         settings, client = self._settings, self._client
@@ -166,8 +172,10 @@ class Connection:
                 address.port or _DEFAULT_PORTS[address.scheme],
                 keepalive=settings.keepalive,
             )
-            code = client.loop_forever(retry_first_connection=False)
-            if code is not MQTTErrorCode.MQTT_ERR_SUCCESS and self._opened:
+            code = MQTTErrorCode.MQTT_ERR_SUCCESS
+            while code is MQTTErrorCode.MQTT_ERR_SUCCESS:
+                code = client.loop(1.0)
+            if self._opened and not self._closing:
                 self._reason = paho.error_string(code)
         except (OSError, ValueError) as error:  # no route, refused, bad certificate, closed socket
             self._reason = f"{type(error).__name__}: {error}"

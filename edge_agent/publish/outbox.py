@@ -30,6 +30,8 @@ from edge_agent.publish.contract import Acknowledgement
 __all__ = ["Outbox", "OutboxFullError", "OutboxUnusableError", "StoredVisit"]
 
 TAIL_ROWS: Final = 20_000  # acknowledged events kept for a hub that lost its store, some 12 MB
+_VERSION: Final = 1  # of the tables; a file of another is set aside
+_BALLAST: Final = 256 * 1024
 _MOST_PAGES: Final = 65_536  # of 4 KiB: 256 MiB, so that a hub away for weeks cannot fill the card
 _CHECKPOINT_PAGES: Final = 256
 
@@ -80,7 +82,11 @@ class Outbox:
         """Take an open database; use `open` or `in_memory`."""
         self._db = database
         self._locked_file: BinaryIO | None = None
-        self._db.executescript(_SCHEMA)
+        (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if tables and version != _VERSION:
+            raise sqlite3.DatabaseError(f"tables of version {version}, not {_VERSION}")
+        self._db.executescript(f"PRAGMA user_version = {_VERSION};{_SCHEMA}")
         if self._meta("epoch") is None:
             with self._db:
                 self._set("epoch", first_epoch or uuid.uuid4().hex)
@@ -100,11 +106,15 @@ class Outbox:
             OutboxUnusableError: the folder cannot be written, or another agent uses it.
         """
         lock = _lock(path)
+        ballast = path.with_name(f"{path.name}.ballast")
         try:
             try:
                 outbox = cls(_connect(path))
             except sqlite3.OperationalError:
-                raise
+                if not ballast.exists():
+                    raise
+                ballast.unlink()  # the disk is full: this makes room to start, read and delete
+                outbox = cls(_connect(path))
             except sqlite3.DatabaseError:
                 _set_aside(path)
                 outbox = cls(_connect(path))
@@ -112,6 +122,7 @@ class Outbox:
             lock.close()
             raise OutboxUnusableError(f"the outbox {path} cannot be used: {error}") from error
         outbox._locked_file = lock
+        _lay(ballast)
         return outbox
 
     @classmethod
@@ -202,9 +213,14 @@ class Outbox:
         return found
 
     def read(self, first: int, last: int) -> list[tuple[int, bytes]]:
-        """Give the events from seq `first` to `last`, as far as they are held."""
+        """Give the events from seq `first` to `last`, as far as they are held.
+
+        Where `first` lies inside the range of a tombstone, that stands for it.
+        """
         rows = self._db.execute(
-            "SELECT seq, body FROM event WHERE seq BETWEEN ? AND ? ORDER BY seq", (first, last)
+            "SELECT max(seq, ?1), body FROM event WHERE seq BETWEEN"
+            " coalesce((SELECT max(seq) FROM event WHERE seq <= ?1), ?1) AND ?2 ORDER BY seq",
+            (first, last),
         )
         return rows.fetchall()
 
@@ -253,6 +269,11 @@ class Outbox:
             (gap.first, self.session, "presence.gap.v1", "", write(gap, self.epoch)),
         )
 
+    def visitors(self) -> set[str]:
+        """Give everybody of whom anything is stored."""
+        rows = self._db.execute("SELECT visitor FROM event UNION SELECT visitor FROM visit")
+        return {visitor for (visitor,) in rows if visitor}
+
     def begin_epoch(self, renumber: Callable[[bytes, str, int], bytes]) -> tuple[str, int]:
         """Leave an epoch whose numbers somebody else has used: this file is an old copy.
 
@@ -264,7 +285,8 @@ class Outbox:
         """
         with self._transaction():
             rows = self._db.execute(
-                "SELECT type, visitor, body FROM event WHERE session = ? ORDER BY seq",
+                "SELECT type, visitor, body FROM event WHERE session = ? AND visitor != ''"
+                " ORDER BY seq",
                 (self.session,),
             ).fetchall()
             self.epoch = uuid.uuid4().hex
@@ -353,6 +375,15 @@ def _lock(path: Path) -> BinaryIO:
             " [state] directory"
         ) from error
     return lock
+
+
+def _lay(ballast: Path) -> None:
+    """Keep room that a full disk can be given back; on one already full, do without."""
+    if not ballast.exists():
+        try:
+            ballast.write_bytes(bytes(_BALLAST))
+        except OSError:
+            ballast.unlink(missing_ok=True)
 
 
 def _set_aside(path: Path) -> None:

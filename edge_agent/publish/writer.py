@@ -64,6 +64,7 @@ class Writer:
         self._open_visits = open_visits
         self._stored = stored
         self._pending: deque[tuple[Draft, StoredVisit]] = deque()
+        self._group: list[tuple[Draft, StoredVisit]] = []  # being committed
         self._submitted = asyncio.Event()
         self._checkpoint_due = False
         self._stopping = asyncio.Event()
@@ -91,6 +92,7 @@ class Writer:
     def forget(self, visitor: str) -> None:
         """Drop what is pending of a visitor whose consent ended."""
         self._pending = deque(pair for pair in self._pending if pair[0].visitor != visitor)
+        self._group = [pair for pair in self._group if pair[0].visitor != visitor]
 
     def stop(self) -> None:
         """Store what is pending and let `run` return."""
@@ -136,6 +138,7 @@ class Writer:
 
     async def _commit(self) -> None:
         group = [self._pending.popleft() for _ in range(min(GROUP_EVENTS, len(self._pending)))]
+        self._group = group
         visits = {visit.visitor: visit for _, visit in group}
         drafts = [draft for draft, _ in group]
         try:
@@ -146,16 +149,16 @@ class Writer:
                 )
             )
         except OutboxFullError:
-            await self._disk_is_full(group)
+            await self._disk_is_full()
             return
         self.disk_full = False
         self._stored(epoch, rows[-1][0])
 
-    async def _disk_is_full(self, group: list[tuple[Draft, StoredVisit]]) -> None:
+    async def _disk_is_full(self) -> None:
         """Keep the events for later; at a stop there is none, and they are counted as lost."""
         self.disk_full = True
-        log.error("disk_full", waiting=len(group) + len(self._pending))
-        self._pending.extendleft(reversed(group))
+        self._pending.extendleft(reversed(self._group))
+        log.error("disk_full", waiting=len(self._pending))
         if self._stopping.is_set():
             self.dropped += len(self._pending)
             self._pending.clear()

@@ -70,8 +70,7 @@ def test_a_new_lease_lets_her_in_again() -> None:
     """The hub sends a new roster at 200."""
     pipeline = shop()
     pipeline.advance(LEASE)
-    gone, decided = pipeline.replace_roster(directory(ANNA, lease=900.0), 200.0)
-    assert (gone, decided) == ([], [])
+    assert pipeline.replace_roster(directory(ANNA, lease=900.0), 200.0) == []
     assert kinds(pipeline.feed(portal(PortalEvent.BOUND, at=201.0))) == ["presence.enter.v1"]
     assert pipeline.deadline is not None
 
@@ -79,7 +78,8 @@ def test_a_new_lease_lets_her_in_again() -> None:
 def test_a_visitor_who_left_the_roster_is_forgotten_without_a_word() -> None:
     """Her visit, and the station that was hers."""
     pipeline = shop()
-    assert pipeline.replace_roster(directory(lease=900.0), 60.0) == (["anna"], [])
+    assert pipeline.replace_roster(directory(lease=900.0), 60.0) == []
+    assert pipeline.stored_visits() == []
     assert pipeline.feed(station(StationEvent.HEARD, 61.0)) == []
     assert pipeline.advance(899.0) == []
 
