@@ -188,7 +188,7 @@ class Agent:
             now = self._clock.now()
             self._decided(self.pipeline.advance(now))
             if now >= checkpoint_at:
-                self.publisher.checkpoint()
+                await self.publisher.checkpoint()
                 checkpoint_at = now + CHECKPOINT_S
             due = self.pipeline.deadline
             pause = LONGEST_TICK_S if due is None else self._clock.seconds_until(due)
@@ -247,9 +247,7 @@ class Agent:
         roster = directory.roster
         self._roster_note = f"{len(roster.visitors)} members, seq {roster.seq}"
         self._decided(self.pipeline.replace_roster(directory, self._clock.now()))
-        stored = await self.publisher.in_outbox(lambda outbox: outbox.visitors())
-        for visitor in roster.visitors.absent(stored):
-            await self.publisher.erase(visitor)
+        await self.publisher.erase(roster.visitors.absent(await self.publisher.visitors()))
 
     async def _watch_roster(self) -> None:
         """Take over a roster file that has changed; one that is refused leaves the old one."""
@@ -274,11 +272,13 @@ class Agent:
     async def _report(self) -> None:
         """Say how the gateway is: to the hub, and to `edge-agent status` on this machine."""
         path = status_file(self._config)
+        reports = 0
         while True:
+            reports += 1
             payload = json.dumps(self.health()).encode()
             self.publisher.report_health(payload)
             await asyncio.to_thread(_replace, path, payload)
-            await asyncio.sleep(HEALTH_S)
+            await asyncio.sleep(1.0 if reports < HEALTH_S else HEALTH_S)  # news at the start
 
     def health(self) -> dict[str, object]:
         """Say how the gateway is, without a pseudonym."""

@@ -161,6 +161,9 @@ def replay(
             count = _write_events(run, events)
     except (TraceError, RosterError) as error:
         raise _refuse(error) from None
+    except OSError as error:
+        prose.print(f"the events cannot be written: {error.strerror}", style="red", markup=False)
+        raise typer.Exit(FAILED) from None
     prose.print(
         f"{count} events; {len(skipped)} lines skipped; {run.foreign} lines of gateways that no"
         f" zone names; dropped: {run.dropped or 'nothing'}",
@@ -204,7 +207,8 @@ def check(config: ConfigFile) -> None:
     except RosterError as error:
         raise _refuse(error) from None
     for problem in _problems_of_running(settings):
-        prose.print(f"warning: {problem}", style="yellow", markup=False)
+        prose.print(problem, style="red", markup=False)
+        raise typer.Exit(BAD_INPUT)
     prose.print(
         f"{config} is good: gateway {settings.gateway} of store {settings.store} of"
         f" {settings.tenant}, {len(settings.zones)} zone(s), {len(roster.visitors)} on the roster",
@@ -230,12 +234,13 @@ def schema(
     as_asyncapi: Annotated[
         bool, typer.Option("--asyncapi", help="The AsyncAPI 3 document instead.")
     ] = False,
+    pretty: Annotated[bool, typer.Option(help="Indented, for people.")] = False,
 ) -> None:
     """Print the JSON Schema of the events, generated from the code that writes them."""
     from edge_agent.schema import asyncapi, json_schema
 
     document = asyncapi() if as_asyncapi else json_schema()
-    sys.stdout.write(json.dumps(document, indent=2) + "\n")
+    sys.stdout.write(json.dumps(document, indent=2 if pretty else None) + "\n")
 
 
 def _log_to_stderr(level: str) -> None:

@@ -7,13 +7,11 @@ by its path, with what to write instead.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 from urllib.parse import SplitResult, urlsplit
 from uuid import UUID
 
@@ -35,11 +33,13 @@ from pydantic_settings import (
 )
 from pydantic_settings.sources import NestedSecretsSettingsSource
 
+from edge_agent.config_faults import ConfigError, Fault, explain
 from edge_agent.identify.roster_signed import read_public_key
 
 __all__ = ["Config", "ConfigError", "Fault", "read_config"]
 
-_DURATION = re.compile(r"(\d+) *(s|min|h)")
+_DURATION = re.compile(r"([0-9]{1,9}) *(s|min|h)")
+_WEEK_S = 7 * 24 * 3600
 _UNIT_S = {"s": 1, "min": 60, "h": 3600}
 
 
@@ -195,7 +195,13 @@ class Ble(_Section):
 class Presence(_Section):
     """What counts as a visit."""
 
-    dwell_milestones: tuple[Annotated[Duration, Field(ge=1)], ...] = (60, 300, 900, 1800, 3600)
+    dwell_milestones: tuple[Annotated[Duration, Field(ge=1, le=_WEEK_S)], ...] = (
+        60,
+        300,
+        900,
+        1800,
+        3600,
+    )
     """Lengths of stay that publish a `dwell`."""
     enter_confidence: Annotated[float, Field(ge=0.5, le=0.999)] = 0.9
     """How sure to be before `enter`: 0.5 (first hearing) to 0.999."""
@@ -303,20 +309,14 @@ class Config(BaseSettings):
         return tuple(sources)
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One wrong value: where it is, and what to write instead."""
-
-    path: str
-    advice: str
-
-
-class ConfigError(Exception):
-    """A configuration that cannot be used; `faults` explains each value."""
-
-    def __init__(self, faults: list[Fault]) -> None:
-        self.faults = faults
-        super().__init__("\n".join(f"{fault.path}: {fault.advice}" for fault in faults))
+_SECTIONS: Final[dict[str, type[BaseModel]]] = {
+    "mqtt": Mqtt,
+    "roster": RosterSource,
+    "ble": Ble,
+    "presence": Presence,
+    "zone": Zone,
+    "state": State,
+}
 
 
 def read_config(path: Path) -> Config:
@@ -328,7 +328,7 @@ def read_config(path: Path) -> Config:
         ConfigError: when it cannot be read or used.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError([Fault(str(path), f"cannot be read: {error.strerror}")]) from error
     except UnicodeDecodeError as error:
@@ -341,7 +341,10 @@ def read_config(path: Path) -> Config:
     try:
         config = Config(**values)
     except ValidationError as error:
-        raise ConfigError(_explain(error)) from None
+        raise ConfigError(explain(error, Config, _SECTIONS)) from None
+    except UnicodeDecodeError:
+        advice = "a file in it is not UTF-8 text: keep only this agent's credentials there"
+        raise ConfigError([Fault("$CREDENTIALS_DIRECTORY", advice)]) from None
     except SettingsError as error:
         advice = f"{error}: lists and sections are JSON there"
         raise ConfigError([Fault("the environment", advice)]) from None
@@ -363,36 +366,3 @@ def _anchored(config: Config, folder: Path) -> Config:
             "state": state.model_copy(update={"directory": under(state.directory)}),
         }
     )
-
-
-def _explain(error: ValidationError) -> list[Fault]:
-    faults = []
-    for fault in error.errors(include_url=False, include_input=False):
-        location, advice = fault["loc"], fault["msg"].removeprefix("Value error, ")
-        if fault["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(str(location[-1]), _options_beside(location), n=1)
-            advice = "there is no such option" + (f'; did you mean "{near[0]}"?' if near else "")
-        elif fault["type"] == "missing":
-            advice = "is missing and has no default"
-        named = re.match(r"([a-z_]+): ", advice)  # a rule over a section names its field itself
-        path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
-        if named:
-            path, advice = f"{path}.{named[1]}", advice[named.end() :]
-        faults.append(Fault(path.lstrip("."), advice))
-    return faults
-
-
-def _options_beside(location: tuple[int | str, ...]) -> list[str]:
-    """List the options of the section that a location points into."""
-    model: type[BaseModel] = Config
-    sections: dict[str, type[BaseModel]] = {
-        "mqtt": Mqtt,
-        "roster": RosterSource,
-        "ble": Ble,
-        "presence": Presence,
-        "zone": Zone,
-        "state": State,
-    }
-    if len(location) > 1:
-        model = sections.get(str(location[0]), Config)
-    return list(model.model_fields)

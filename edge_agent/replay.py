@@ -52,7 +52,9 @@ class Replay:
             TraceError: when the trace cannot be read to its end.
         """
         with self._outbox:
+            newest = 0.0
             for observation in self._trace:
+                newest = max(newest, observation.at)
                 if isinstance(observation, End):
                     yield from self._commit(self._pipeline.advance(observation.at))
                 elif observation.gateway in self._gateways:
@@ -60,6 +62,7 @@ class Replay:
                     yield from self._commit(self._pipeline.feed(observation))
                 else:
                     self.foreign += 1
+            yield from self._commit(self._pipeline.advance(newest))
 
     def _commit(self, decided: Decided) -> Iterator[bytes]:
         """Store what was decided, as one group, and give it as it was stored."""

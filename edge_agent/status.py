@@ -37,13 +37,17 @@ def read_status(config: Config) -> Status:
     path = status_file(config)
     try:
         values: dict[str, Any] = json.loads(path.read_bytes())
-        age = (datetime.now(UTC) - datetime.fromisoformat(values["at"])).total_seconds()
+        return _judge(values)
     except FileNotFoundError:
         return Status(
             well=False, sentence=f"the agent is not running: {path} is missing", values={}
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return Status(well=False, sentence=f"{path} cannot be read: {error}", values={})
+
+
+def _judge(values: dict[str, Any]) -> Status:
+    age = (datetime.now(UTC) - datetime.fromisoformat(values["at"])).total_seconds()
     faults = []
     if age > STALE_S:
         faults.append(f"it last reported {age:.0f} s ago: is it running?")

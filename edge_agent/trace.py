@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, BinaryIO, Final, Literal, Self, cast
+from uuid import UUID
 
 from pydantic import (
     AwareDatetime,
@@ -47,8 +48,15 @@ DISORDER_S: Final = 5.0
 _LONGEST_S: Final = 366 * 24 * 3600.0
 _EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST: Final = datetime(2106, 1, 1, tzinfo=UTC)  # EIDs count 32 bits of seconds
-# A field of the format, or a place in a list: not a key that the trace brought, it may be data.
-_FIELD: Final = re.compile(r"[a-z_]{1,17}|[0-9]{1,2}")
+# What a complaint may name: a key that the trace itself brought may be data.
+_FIELDS: Final = frozenset(
+    {"trace", "started_at", "at", "gateway", "ble", "wifi", "portal", "radio", "end"}
+    | {"address", "rssi", "service_data", "manufacturer_data", "service_uuids"}
+    | {"event", "keyid", "visitor", "source", "state"}
+)
+_SHORT_UUID: Final = re.compile(r"(?:0000)?([0-9a-f]{4})")
+_BARE_UUID: Final = re.compile(r"[0-9a-f]{32}")
+_GZIP: Final = b"\x1f\x8b"
 _LONGEST_LINE: Final = 64 * 1024
 
 
@@ -67,6 +75,16 @@ def _refuse() -> bytes:
     raise ValueError("hexadecimal digits in pairs are expected")
 
 
+def _uuid(value: object) -> object:
+    """Spell a UUID as BlueZ does: 128 bits, lower case, with dashes."""
+    if not isinstance(value, str):
+        return value
+    text = value.lower()
+    if short := _SHORT_UUID.fullmatch(text):
+        return f"0000{short[1]}-0000-1000-8000-00805f9b34fb"
+    return str(UUID(text)) if _BARE_UUID.fullmatch(text) else text
+
+
 def _address(value: object) -> RadioAddress:
     if not isinstance(value, str):
         raise ValueError("six octets in hexadecimal, with colons, are expected")  # noqa: TRY004 - pydantic reports ValueError by path
@@ -75,9 +93,7 @@ def _address(value: object) -> RadioAddress:
 
 Octets = Annotated[bytes, BeforeValidator(_octets)]
 Address = Annotated[RadioAddress, BeforeValidator(_address)]
-LowerCase = Annotated[
-    str, Field(max_length=36), BeforeValidator(lambda v: v.lower() if isinstance(v, str) else v)
-]
+Uuid = Annotated[str, Field(max_length=36), BeforeValidator(_uuid)]
 GatewayName = Annotated[str, Field(min_length=1, max_length=64)]
 
 
@@ -90,9 +106,9 @@ class _Part(BaseModel):
 class _Ble(_Part):
     address: Address
     rssi: Annotated[int, Field(ge=-128, le=127)] | None = None
-    service_data: dict[LowerCase, Octets] = {}
+    service_data: dict[Uuid, Octets] = {}
     manufacturer_data: dict[Annotated[int, Field(ge=0, le=0xFFFF)], Octets] = {}
-    service_uuids: tuple[LowerCase, ...] = ()
+    service_uuids: tuple[Uuid, ...] = ()
 
 
 class _Wifi(_Part):
@@ -205,19 +221,19 @@ class Trace:
 
     @classmethod
     def open(cls, name: str, complain: Callable[[int, str], None]) -> Trace:
-        """Open a trace by file name; `-` is standard input, `.gz` is decompressed.
+        """Open a trace by file name; `-` is standard input, what is gzipped is decompressed.
 
         Raises:
             TraceError: when it cannot be read, or its header is not one.
         """
-        if name == "-":
-            return cls(sys.stdin.buffer, complain)
         try:
-            stream: BinaryIO = Path(name).open("rb")  # noqa: SIM115 - read while iterated
+            # Read while iterated, and closed by the one who iterates.
+            stream = sys.stdin.buffer if name == "-" else Path(name).open("rb")  # noqa: SIM115
+            packed = name.endswith(".gz") or _peek(stream) == _GZIP
         except OSError as error:
             raise TraceError(f"cannot read the trace {name}: {error.strerror}") from error
         try:
-            unpacked = gzip.open(stream) if name.endswith(".gz") else stream  # noqa: SIM115
+            unpacked = gzip.open(stream) if packed else stream  # noqa: SIM115 - as above
             return cls(cast("BinaryIO", unpacked), complain, stream)
         except TraceError:
             stream.close()
@@ -281,6 +297,11 @@ class Trace:
         return raw
 
 
+def _peek(stream: BinaryIO) -> bytes:
+    peek = getattr(stream, "peek", None)
+    return b"" if peek is None else bytes(peek(2)[:2])
+
+
 def read_line(values: Mapping[str, object]) -> Observation | End:
     """Read one line that is an object already: for simulators, which need not write it first.
 
@@ -292,5 +313,8 @@ def read_line(values: Mapping[str, object]) -> Observation | End:
 
 def _first_fault(error: ValidationError) -> str:
     fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    place = ".".join(itertools.takewhile(_FIELD.fullmatch, map(str, fault["loc"])))
+    parts = itertools.takewhile(lambda part: isinstance(part, int) or part in _FIELDS, fault["loc"])
+    place = ".".join(map(str, parts))
+    if fault["type"] == "extra_forbidden":
+        return f"{place}: a key that the format does not have".removeprefix(": ")
     return f"{place}: {fault['msg']}" if place else fault["msg"].removeprefix("Value error, ")

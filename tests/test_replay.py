@@ -355,9 +355,9 @@ def test_check_reads_the_roster_too(shop: Shop) -> None:
     assert "members.0.ik" in result.stderr
 
 
-def test_check_warns_of_a_gateway_in_no_zone(shop: Shop) -> None:
-    """A replay may do without; `run` refuses it."""
+def test_check_refuses_a_gateway_in_no_zone(shop: Shop) -> None:
+    """A replay may do without; `run` refuses it, and so does `check`."""
     shop.config.write_text(CONFIG.replace('gateways = ["gw-1"]', 'gateways = ["gw-3"]'))
     result = check(shop.config)
-    assert result.exit_code == 0
+    assert result.exit_code == 2
     assert "no zone names the gateway 'gw-1'" in result.stderr

@@ -168,7 +168,7 @@ BAD_LINES: list[tuple[object, str]] = [
     ({"at": 1, "radio": {"source": "ble", "state": "lost"}}, "gateway is missing"),
     (radio(1, gateway=""), "gateway"),
     (radio(1, gateway=7), "gateway"),
-    (radio(1, extra=1), "extra"),
+    (radio(1, extra=1), "a key that the format does not have"),
     (radio(1, radio={"source": "ble", "state": "gone"}), "radio.state"),
     (ble(address=None), "ble.address"),
     (ble(address="7A:3B:0C:1D:2E"), "ble.address"),

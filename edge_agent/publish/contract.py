@@ -29,6 +29,7 @@ __all__ = [
     "utc_text",
 ]
 
+_INTEGERS: Final = 1 << 63  # what SQLite holds
 SCHEMA_ROOT: Final = "urn:edge-agent:presence:v1"
 
 
@@ -157,17 +158,21 @@ class Event(_Part):
 class Acknowledgement(_Part):
     """The watermark: the hub has applied every event of `epoch` up to `seq`."""
 
+    model_config = ConfigDict(extra="ignore")  # a newer hub may say more
+
     epoch: str
-    seq: Annotated[int, Field(ge=0)]
-    hub: Annotated[int, Field(ge=0)]
+    seq: Annotated[int, Field(ge=0, lt=_INTEGERS)]
+    hub: Annotated[int, Field(ge=0, lt=_INTEGERS)]
     """The hub's incarnation: Unix milliseconds when its store was created or restored."""
 
 
 class State(_Part):
     """Birth (`connected: true`) and will (`connected: false`) of a gateway."""
 
+    model_config = ConfigDict(extra="ignore")  # another version of the agent may say more
+
     connected: bool
     boot: str
-    session: Annotated[int, Field(ge=1)]
+    session: Annotated[int, Field(ge=1, lt=_INTEGERS)]
     """Increases with every start of the agent."""
     version: str

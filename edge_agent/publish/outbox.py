@@ -12,7 +12,6 @@ one worker thread.
 
 from __future__ import annotations
 
-import fcntl
 import itertools
 import json
 import sqlite3
@@ -24,14 +23,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Self
 
+import structlog
+
 from edge_agent.publish.compose import Draft, Gap
 from edge_agent.publish.contract import Acknowledgement
+from edge_agent.publish.outbox_file import (
+    OutboxUnusableError,
+    lay_ballast,
+    lock_folder,
+    set_aside,
+)
 
 __all__ = ["Outbox", "OutboxFullError", "OutboxUnusableError", "StoredVisit"]
 
 TAIL_ROWS: Final = 20_000  # acknowledged events kept for a hub that lost its store, some 12 MB
 _VERSION: Final = 1  # of the tables; a file of another is set aside
-_BALLAST: Final = 256 * 1024
 _MOST_PAGES: Final = 65_536  # of 4 KiB: 256 MiB, so that a hub away for weeks cannot fill the card
 _CHECKPOINT_PAGES: Final = 256
 
@@ -46,15 +52,12 @@ CREATE TABLE IF NOT EXISTS visit (visitor TEXT PRIMARY KEY, body TEXT NOT NULL) 
 
 _FULL: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE)
 
+log = structlog.get_logger()
 Number = Callable[[Draft, str, int], bytes]
 
 
 class OutboxFullError(Exception):
     """Nothing can be stored: the disk or the outbox's budget is full. What was stored is safe."""
-
-
-class OutboxUnusableError(Exception):
-    """The outbox cannot be opened; the text says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,12 @@ class Outbox:
             with self._db:
                 self._set("epoch", first_epoch or uuid.uuid4().hex)
         self.epoch = str(self._meta("epoch"))
-        self.session = self._number("session") + 1
+        try:
+            for name in ("highest", "watermark", "hub", "roster_seq"):
+                self._number(name)
+            self.session = self._number("session") + 1
+        except ValueError:
+            raise sqlite3.DatabaseError("a number is none") from None
         with self._db:
             self._set("session", self.session)
 
@@ -105,7 +113,7 @@ class Outbox:
         Raises:
             OutboxUnusableError: the folder cannot be written, or another agent uses it.
         """
-        lock = _lock(path)
+        lock = lock_folder(path)
         ballast = path.with_name(f"{path.name}.ballast")
         try:
             try:
@@ -116,13 +124,13 @@ class Outbox:
                 ballast.unlink()  # the disk is full: this makes room to start, read and delete
                 outbox = cls(_connect(path))
             except sqlite3.DatabaseError:
-                _set_aside(path)
+                set_aside(path)
                 outbox = cls(_connect(path))
         except sqlite3.OperationalError as error:
             lock.close()
             raise OutboxUnusableError(f"the outbox {path} cannot be used: {error}") from error
         outbox._locked_file = lock
-        _lay(ballast)
+        lay_ballast(ballast)
         return outbox
 
     @classmethod
@@ -205,11 +213,14 @@ class Outbox:
             self._store_visits(visits)
 
     def visits(self) -> list[StoredVisit]:
-        """Give the visits stored."""
+        """Give the visits stored; a row that is none is passed over, with a word in the log."""
         found = []
         for (body,) in self._db.execute("SELECT body FROM visit ORDER BY visitor"):
-            values = json.loads(body)
-            found.append(StoredVisit(**{**values, "sources": tuple(values["sources"])}))
+            try:
+                values = json.loads(body)
+                found.append(StoredVisit(**{**values, "sources": tuple(values["sources"])}))
+            except (ValueError, TypeError, KeyError):
+                log.warning("stored_visit_unreadable")
         return found
 
     def read(self, first: int, last: int) -> list[tuple[int, bytes]]:
@@ -355,40 +366,3 @@ def _connect(path: Path) -> sqlite3.Connection:
         database.close()
         raise sqlite3.DatabaseError("quick_check found damage")
     return database
-
-
-def _lock(path: Path) -> BinaryIO:
-    """Make sure of being alone: two agents would give one number twice."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = path.with_suffix(".lock").open("ab")
-    except OSError as error:
-        raise OutboxUnusableError(
-            f"the state folder {path.parent} cannot be written ({error.strerror}): check its owner"
-        ) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        lock.close()
-        raise OutboxUnusableError(
-            f"another edge-agent uses the state folder {path.parent}: stop it, or set another"
-            " [state] directory"
-        ) from error
-    return lock
-
-
-def _lay(ballast: Path) -> None:
-    """Keep room that a full disk can be given back; on one already full, do without."""
-    if not ballast.exists():
-        try:
-            ballast.write_bytes(bytes(_BALLAST))
-        except OSError:
-            ballast.unlink(missing_ok=True)
-
-
-def _set_aside(path: Path) -> None:
-    count = len(list(path.parent.glob(f"{path.name}.corrupt-*")))
-    for suffix in ("", "-wal", "-shm"):
-        damaged = path.with_name(path.name + suffix)
-        if damaged.exists():
-            damaged.rename(path.with_name(f"{path.name}.corrupt-{count}{suffix}"))

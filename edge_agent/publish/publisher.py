@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
+
+import structlog
 
 from edge_agent.config import Mqtt
 from edge_agent.publish.compose import Composer, Draft
 from edge_agent.publish.contract import State
 from edge_agent.publish.delivery import Delivery
 from edge_agent.publish.link import Link
-from edge_agent.publish.outbox import Outbox, StoredVisit
+from edge_agent.publish.outbox import Outbox, OutboxFullError, StoredVisit
 from edge_agent.publish.topics import Topics
 from edge_agent.publish.writer import OutboxThread, Writer
 
 __all__ = ["DeliveryState", "Publisher"]
 
+log = structlog.get_logger()
 _T = TypeVar("_T")
 
 
@@ -63,6 +67,7 @@ class Publisher:
         delivery = Delivery(
             outbox.epoch, highest=outbox.highest, watermark=outbox.watermark, hub=outbox.hub
         )
+        self._to_erase: set[str] = set()
         self._composer = composer
         self._outbox = OutboxThread(outbox)
         self._link = Link(self._outbox, delivery, composer, topics, settings, birth, now)
@@ -88,8 +93,9 @@ class Publisher:
         """Take events, each with its visit as it then was, to be stored and delivered in order."""
         self._writer.submit(drafts)
 
-    def checkpoint(self) -> None:
+    async def checkpoint(self) -> None:
         """Store how far the open visits have got, after all that was submitted."""
+        await self.erase(())  # what a full disk has put off
         self._writer.checkpoint()
 
     def report_health(self, payload: bytes) -> None:
@@ -100,10 +106,24 @@ class Publisher:
         """Do something with the outbox in its thread."""
         return await self._outbox(action)
 
-    async def erase(self, visitor: str) -> None:
-        """Forget a visitor whose consent ended: what is pending, queued, or in the tail."""
-        self._writer.forget(visitor)
-        await self._outbox(lambda outbox: outbox.erase(visitor, self._composer.gap))
+    async def visitors(self) -> set[str]:
+        """Give the pseudonyms of everybody of whom anything is pending or stored."""
+        return self._writer.visitors | await self._outbox(lambda outbox: outbox.visitors())
+
+    async def erase(self, visitors: Iterable[str]) -> None:
+        """Forget visitors whose consent ended: what is pending, queued, or in the tail.
+
+        A disk so full that nothing can even be deleted makes it wait for the next `checkpoint`.
+        """
+        self._to_erase.update(visitors)
+        for visitor in sorted(self._to_erase):
+            self._writer.forget(visitor)
+            try:
+                await self._outbox(partial(Outbox.erase, visitor=visitor, write=self._composer.gap))
+            except OutboxFullError:
+                log.error("disk_full", waiting="an erasure")  # noqa: TRY400 - the operator's
+                return
+            self._to_erase.discard(visitor)
 
     async def run(self) -> None:
         """Write and deliver until `stop`; what was submitted before it is stored."""

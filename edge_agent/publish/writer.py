@@ -76,6 +76,11 @@ class Writer:
         """How many events are decided and not stored."""
         return len(self._pending)
 
+    @property
+    def visitors(self) -> set[str]:
+        """The pseudonyms of everybody of whom something is pending."""
+        return {draft.visitor for draft, _ in (*self._pending, *self._group)}
+
     def submit(self, drafts: Iterable[tuple[Draft, StoredVisit]]) -> None:
         """Take events in; past `MOST_PENDING` the oldest dwell or move makes room."""
         for draft in drafts:

@@ -17,14 +17,15 @@ faintly a large one (`DOOR_FAINT_DB`): faint levels differ by 6 dB and more from
 *Entering.* Time heard inside is collected, weighted by how far inside it sounds: a second near
 the gateway counts in full, a second at the edge a tenth, so that a minute at the edge makes no
 visit and a few seconds on the floor do. With m weighted seconds collected the probability of
-being inside is 1 - exp(-m / `SURE_S`) / 2.
+being inside is 1 - exp(-m / `SURE_S`) / 2; while she never was as loud as the floor's edge, it
+also takes `PASSING_S` to reach 0.9. A check-in is proof by itself, an association nearly so.
 
 *Leaving.* Silence means little from a phone that was loud when it fell silent: walking out takes
 her past the edge, and that would have been heard. It then takes all the silence the operator
 allows. Where she was fading or faint when last heard, a few times the longest gap that this phone
-has shown, or that its kind is known for, is enough. An association carries any silence that the
-operator allows; its end leaves `WIFI_GRACE_S` for a roam. An outside zone in the lead is leaving
-by the door.
+has shown, or that its kind is known for, is enough; a return soon after teaches the gap. An
+association carries any silence that the operator allows; its end leaves `WIFI_GRACE_S` for a
+roam. An outside zone in the lead is leaving by the door.
 
 The numbers are physics, not fits: pavement and shop differ by a wall (6 to 10 dB) and some
 metres; packet noise has a standard deviation of 3 dB static and 4 dB carried, uncorrelated after
@@ -58,11 +59,13 @@ SURE_S: Final = 3.7
 GAP_COUNTS_S: Final = 12.0  # of a longer gap no more is collected: BlueZ's scan cycle is 10.4 s
 FORGET_S: Final = 60.0  # what was collected halves in this much silence beyond such a gap
 EDGE_DBM: Final = -76.0  # where a second counts half
+PASSING_S: Final = 60.0  # who was never louder than that may be passing by for so long
 EDGE_WIDTH_DB: Final = 4.5
 FAINT_WEIGHT: Final = 0.09  # so that one who is heard for long enters even where all is faint
 FAINT_DBM: Final = -84.0
 FADING_DB: Final = 6.0
 GAPS_OF_SILENCE: Final = 4.0
+UNPLACED_S: Final = 60.0
 WIFI_GRACE_S: Final = 30.0
 STATION_LIVES_S: Final = 180.0  # a station unheard for longer did not send its own farewell
 BY_DOOR: Final = 0.95  # confidence in an exit seen from both sides of a door
@@ -116,12 +119,14 @@ class SmoothedBelief:
         "_challenges",
         "_collected",
         "_departure",
+        "_fell_silent",
         "_floor",
         "_heard_at",
         "_leader",
         "_level_dbm",
         "_levels",
         "_longest_gap",
+        "_loudest_dbm",
         "_method",
         "_most_silence",
         "_reference_dbm",
@@ -144,6 +149,8 @@ class SmoothedBelief:
         self._level_dbm: float | None = None
         self._reference_dbm = _FLOOR_DBM
         self._longest_gap = 0.0
+        self._loudest_dbm = _FLOOR_DBM  # of the present stretch inside
+        self._fell_silent = False  # the last visit was ended by silence
         self._method = Method.APP
         self._associated = False
         self._departure: Departure | None = None
@@ -156,7 +163,10 @@ class SmoothedBelief:
         """Probability that she is inside, from the weighted seconds collected."""
         if self.zone is None:
             return 0.0
-        return 1.0 - 0.5 * math.exp(-self._collected / SURE_S)
+        sure = 1.0 - 0.5 * math.exp(-self._collected / SURE_S)
+        if self._loudest_dbm >= EDGE_DBM:
+            return sure
+        return min(sure, 0.5 + (self.last - self.since) / PASSING_S * 0.4)
 
     @property
     def departure(self) -> Departure | None:
@@ -184,6 +194,7 @@ class SmoothedBelief:
         """The visit was ended: nothing collected speaks for her any more."""
         if self.zone is not None:  # else she is known to be outside, and her return will be seen
             self._leader = self.zone = None
+            self._fell_silent = self._departure is None
         self._collected = 0.0
         self._departure = self._challenger = None
         self._associated = False
@@ -191,7 +202,7 @@ class SmoothedBelief:
     def recall(self, zone: str) -> None:
         """Take up where the agent stopped: she was inside."""
         self._leader = self.zone = zone
-        self._collected = _MOST_COLLECTED
+        self._collected, self._loudest_dbm = _MOST_COLLECTED, 0.0
 
     def hear(self, sighting: Sighting) -> None:
         """Take one sighting in."""
@@ -205,17 +216,22 @@ class SmoothedBelief:
         gap = at - self._heard_at
         if gap > 0:
             self._heard_at = at
-            if self.zone is not None:
+            if self.zone is not None or (self._fell_silent and gap <= 2 * self._most_silence):
                 self._longest_gap = max(gap, self._longest_gap * math.exp(-gap / _GAP_MEMORY_S))
+            self._fell_silent = False
             self._departure = None  # an older sighting takes no farewell back
         self._method = sighting.method
         if sighting.method.source != "ble":
             self._associated = True
         if sighting.rssi is not None:
             self._weigh(zone, sighting, sighting.rssi, gap)
-        elif self._leader is None:  # says that she is here, and not where
+        elif self._leader is None or self._unplaced(at):  # here, but where?
             self._lead(zone, at)
         self._collect(sighting, max(gap, 0.0))
+
+    def _unplaced(self, at: float) -> bool:
+        """Tell whether no gateway has measured her for long: her access point knows better."""
+        return all(at - level.heard_at > UNPLACED_S for level in self._levels.values())
 
     def _doubt(self, sighting: Sighting) -> None:
         """Take in a sign that says she may have gone."""
@@ -303,7 +319,7 @@ class SmoothedBelief:
             self.zone = zone
             if was_out:
                 self.since = self.last = since
-                self._collected = 0.0
+                self._collected, self._loudest_dbm = 0.0, _FLOOR_DBM
 
     def _collect(self, sighting: Sighting, gap: float) -> None:
         """Add this sighting's weighted seconds, where she is inside."""
@@ -313,11 +329,17 @@ class SmoothedBelief:
         gap = min(gap, self.last - self.since)  # what came before this stretch speaks not for it
         if gap > GAP_COUNTS_S:
             self._collected *= 0.5 ** ((gap - GAP_COUNTS_S) / FORGET_S)
-        if sighting.method.source != "ble":
+        if sighting.method is Method.PORTAL:  # she was at the portal, on the store's own Wi-Fi
+            self._collected = _MOST_COLLECTED
+            self._loudest_dbm = 0.0
+        elif sighting.method is Method.WIFI:
             whole = SURE_S * math.log(5.05)  # an association says it all at once: just over 0.9
             self._collected = max(self._collected, whole) + min(gap, GAP_COUNTS_S)
+            self._loudest_dbm = 0.0
         else:
             weight = FAINT_WEIGHT if sighting.rssi is None else self._insideness()
+            if self._level_dbm is not None:
+                self._loudest_dbm = max(self._loudest_dbm, self._level_dbm)
             self._collected += min(gap, GAP_COUNTS_S) * weight
         self._collected = min(self._collected, _MOST_COLLECTED)
 

@@ -352,7 +352,8 @@ class Tracker:
         else:
             forgotten = presence.heard_at + CANDIDATE_S
             if visit is not None and visit.exit_decided_at is not None:
-                forgotten = max(forgotten, visit.exit_decided_at + self._settings.resume_within)
+                resumable = visit.exit_decided_at + self._settings.resume_within
+                forgotten = max(forgotten, resumable + 1.0)  # a return at that instant counts
             presence.due = forgotten
         self._queue(presence)
 

@@ -284,7 +284,7 @@ async def test_an_erased_visitor_is_skipped_and_nobody_waits_for_her(
         await until(lambda: not publisher.state.connected)
         publisher.submit(drafted(WRITER, dwell(), leave()))
         await until(lambda: publisher.state.outstanding == 2)
-        await publisher.erase(ANNA)
+        await publisher.erase([ANNA])
         publisher.submit(drafted(WRITER, enter(BERTA)))
         mosquitto.start()
         await until(lambda: "enter" in hub.kinds[1:])
@@ -298,7 +298,7 @@ async def test_an_erased_visitor_who_is_still_pending_is_never_stored(
     """A dwell waits for company when its visitor is erased: no file and no hub hears of it."""
     async with PlainHub(mosquitto.port) as hub, publishing(mosquitto.port) as publisher:
         publisher.submit(drafted(WRITER, dwell()))
-        await publisher.erase(ANNA)
+        await publisher.erase([ANNA])
         publisher.submit(drafted(WRITER, enter(BERTA)))
         await watermark(publisher, 1)
     assert [event["subject"] for event in hub.applied] == [BERTA]
