@@ -14,6 +14,7 @@ import asyncio
 import json
 import signal
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -31,7 +32,7 @@ from edge_agent.memory import give_back, keep_little
 from edge_agent.model import Observation
 from edge_agent.pipeline import Decided, Pipeline
 from edge_agent.publish.contract import ClockQuality, State, utc_text
-from edge_agent.publish.outbox import Outbox, StoredVisit
+from edge_agent.publish.outbox import Outbox, OutboxFullError, StoredVisit
 from edge_agent.publish.publisher import Publisher
 from edge_agent.publish.topics import Topics
 from edge_agent.rosters import read_roster
@@ -232,7 +233,8 @@ class Agent:
         )
         if roster.seq > self._roster_seq:
             self._roster_seq = roster.seq
-            await self.publisher.in_outbox(lambda outbox: outbox.accept_roster(roster.seq))
+            with suppress(OutboxFullError):  # then only this life remembers it
+                await self.publisher.in_outbox(lambda outbox: outbox.accept_roster(roster.seq))
         directory = Directory(roster)
         await self._build_tables(directory)
         give_back()

@@ -153,11 +153,11 @@ async def test_a_broker_that_is_down_delays_and_loses_nothing(story: Story) -> N
     await until(lambda: story.shop.logged("mqtt_disconnected") >= 1 and time.time() > came + 3)
     story.broker.start()
     await until(lambda: "dwell" in story.kinds())
-    enter, dwell = story.of(PHONE_MEMBER)
+    enter, dwell, *later = story.of(PHONE_MEMBER)  # the longer the broker takes, the more
     assert came - 0.1 <= unix(enter["time"]) <= came + 1.0
     assert unix(enter["data"]["decided_at"]) < came + 3
     assert unix(dwell["time"]) == pytest.approx(unix(enter["time"]) + 2, abs=0.002)
-    assert story.hub.seqs == [1, 2]
+    assert story.hub.seqs == list(range(1, 3 + len(later)))
 
 
 async def test_a_member_who_opts_out_is_forgotten_at_once(story: Story) -> None:

@@ -191,7 +191,10 @@ class Link:
                     self.detail = f"the broker refuses events ({event.refusal}): check its rules"
                     self.delivery.refused(seq, self._now())
             case Message(topic=topic) if topic == self._topics.ack:
-                await self._acknowledged_by_hub(connection, event.payload)
+                try:
+                    await self._acknowledged_by_hub(connection, event.payload)
+                except OutboxFullError:  # nothing has changed, and the hub will say it again
+                    log.error("disk_full", waiting="an acknowledgement")  # noqa: TRY400
             case Message(topic=topic) if topic == self._topics.state:
                 self._mind_state(event.payload)
 

@@ -50,7 +50,7 @@ CREATE TABLE IF NOT EXISTS event (
 CREATE TABLE IF NOT EXISTS visit (visitor TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
 """
 
-_FULL: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE)
+_FULL: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)  # the card may say either
 
 log = structlog.get_logger()
 Number = Callable[[Draft, str, int], bytes]
@@ -172,7 +172,7 @@ class Outbox:
 
     def accept_roster(self, seq: int) -> None:
         """Remember a roster's seq across restarts."""
-        with self._db:
+        with self._transaction():
             self._set("roster_seq", max(seq, self.roster_seq))
 
     def commit(
@@ -266,7 +266,8 @@ class Outbox:
             self._db.execute("DELETE FROM event WHERE visitor = ?", (visitor,))
             for gap in _ranges(rows, "erased"):
                 self._declare(gap, write)
-        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the log still held her
+        with _room():
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the log still held her
         return len(rows)
 
     def declare_lost(self, first: int, last: int, write: Callable[[Gap, str], bytes]) -> None:
@@ -317,13 +318,8 @@ class Outbox:
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         """Change all or nothing."""
-        try:
-            with self._db:
-                yield
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode in _FULL:
-                raise OutboxFullError(str(error)) from error
-            raise
+        with _room(), self._db:
+            yield
 
     def _store_visits(self, visits: Iterable[StoredVisit]) -> None:
         self._db.executemany(
@@ -342,6 +338,17 @@ class Outbox:
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 
 
+@contextmanager
+def _room() -> Iterator[None]:
+    """Tell a full disk from every other fault."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF in _FULL:  # of an extended code, the primary one
+            raise OutboxFullError(str(error)) from error
+        raise
+
+
 def _ranges(rows: Iterable[tuple[int, str]], reason: str) -> Iterator[Gap]:
     """Join numbered events into contiguous ranges, with how many of each type."""
     for _, run in itertools.groupby(enumerate(rows), key=lambda pair: pair[1][0] - pair[0]):
@@ -355,6 +362,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
         database.execute("PRAGMA secure_delete = ON")
+        database.execute("PRAGMA temp_store = MEMORY")  # nor does a look-up need room on the disk
         database.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         database.execute(f"PRAGMA max_page_count = {_MOST_PAGES}")
         with closing(database.execute("PRAGMA quick_check")) as check:

@@ -271,8 +271,8 @@ class Tracker:
 
     def _exit(self, presence: _Presence, visit: OpenVisit, reason: ExitReason) -> Exit:
         """End a visit as of its last evidence; it may be resumed for a while."""
-        told = visit.entered_at + max((0, *self._settings.dwell_milestones[: visit.milestones]))
-        last = max(presence.belief.last, told)  # no exit denies a milestone
+        told = max((0, *self._settings.dwell_milestones[: visit.milestones]))
+        last = max(presence.belief.last, visit.entered_at + told)  # no exit denies a milestone
         confidence = 1.0
         if reason is not ExitReason.LEASE_EXPIRED:
             confidence = presence.belief.gone(presence.silence.counted(self._now))
@@ -282,7 +282,7 @@ class Tracker:
         )
         presence.sources.clear()
         presence.belief.leave()
-        return Exit(last, about, last - visit.entered_at, reason)
+        return Exit(last, about, max(last - visit.entered_at, told), reason)
 
     def _about(self, presence: _Presence, visit: OpenVisit, confidence: float) -> Visit:
         sources = tuple(sorted(presence.sources.union(visit.sources)))

@@ -12,7 +12,7 @@ from simulators.canary import Canary, Secret, needles
 ADDRESS = bytes.fromhex("c49a1f73e80b")
 EID = bytes.fromhex("438b0be8656b8d6c")
 CANARY = Canary([Secret("address", ADDRESS), Secret("EID", EID)])
-NOISE = random.Random(7).randbytes(100_000)  # noqa: S311 - to be repeatable
+NOISE = random.Random(7).randbytes(100_000)
 
 LEAKS = {
     "raw": ADDRESS,
