@@ -176,7 +176,7 @@ def test_a_misspelt_section_is_recognised(tmp_path: Path, misspelt: str, meant: 
 )
 def test_what_the_design_permits_is_permitted(tmp_path: Path, old: str, new: str) -> None:
     """Other spellings of right values."""
-    changed(tmp_path, old, new)
+    assert changed(tmp_path, old, new).store == "0042"
 
 
 def test_milestones_are_put_in_order(tmp_path: Path) -> None:

@@ -300,8 +300,9 @@ async def test_the_watermark_is_retained(broker: Mosquitto, gateway: Gateway, bo
         gateway.send(enter(1))
         await gateway.told("e1", 1)
     later = Gateway(broker)
-    await later.told("e1", 1)
+    told = await later.told("e1", 1)
     later.close()
+    assert told["seq"] == 1
 
 
 async def test_what_was_sent_while_the_hub_was_away_is_applied(

@@ -189,6 +189,7 @@ def test_every_reference_leads_somewhere(edge_agent: Command) -> None:
         for reference in references(document):
             there = document
             for step in reference.removeprefix("#/").split("/"):
+                assert step in there, reference
                 there = there[step]
 
 

@@ -109,6 +109,7 @@ def test_on_a_full_disk_nothing_fails_for_another_reason(card: Path) -> None:
         ):
             with suppress(OutboxFullError):
                 attempt()
+        assert outbox.highest >= 10
 
 
 def test_the_agent_starts_on_a_full_disk(card: Path) -> None:

@@ -271,6 +271,7 @@ async def test_a_malformed_watermark_changes_nothing(
         hub.say("ack", payload)
         visits(publisher, 1)
         await watermark(publisher, 3)
+        assert publisher.state.watermark == 3
 
 
 async def test_an_erased_visitor_is_skipped_and_nobody_waits_for_her(

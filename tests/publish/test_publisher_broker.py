@@ -187,6 +187,7 @@ async def test_a_client_thread_that_dies_is_noticed(publishing: Publishing) -> N
 
     async with ScriptedBroker(send_rubbish) as broker, publishing(broker.port, protocol="5"):
         await until(lambda: broker.connections >= 2)
+        assert broker.connections >= 2
 
 
 async def test_an_old_broker_is_spoken_to_in_3_1_1(publishing: Publishing) -> None:

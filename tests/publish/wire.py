@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self
@@ -38,7 +39,7 @@ def packet_id(first: int, body: bytes) -> int | None:
     return int.from_bytes(body[2 + topic : 4 + topic])
 
 
-class Server:
+class Server(ABC):
     """Listens on a free port of loopback, for the length of an `async with`."""
 
     def __init__(self) -> None:
@@ -84,9 +85,9 @@ class Server:
             writer.transport.abort()
             self._writers.discard(writer)
 
+    @abstractmethod
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection to its end."""
-        raise NotImplementedError
 
 
 class ScriptedBroker(Server):
