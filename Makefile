@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 UV := $(VENV)/bin/uv
-SYSTEM_PACKAGES := mosquitto dbus-daemon
+# What the tests use of the system, as command:package.
+SYSTEM := mosquitto:mosquitto dbus-daemon:dbus-daemon systemd-analyze:systemd
 
 .PHONY: demo test lint format bench faults clean system
 
@@ -49,8 +50,8 @@ $(VENV)/.dev: $(UV) uv.lock
 	@touch $@
 
 system:
-	@missing=""; for p in $(SYSTEM_PACKAGES); do \
-	  PATH=$$PATH:/usr/sbin command -v $$p >/dev/null || missing="$$missing $$p"; done; \
+	@missing=""; for p in $(SYSTEM); do \
+	  PATH=$$PATH:/usr/sbin command -v $${p%:*} >/dev/null || missing="$$missing $${p#*:}"; done; \
 	if [ -n "$$missing" ]; then \
 	  if [ "$$(id -u)" = 0 ]; then as=; elif command -v sudo >/dev/null; then as=sudo; \
 	  else echo "missing:$$missing; as root: apt install$$missing"; exit 1; fi; \

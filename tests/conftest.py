@@ -14,7 +14,7 @@ from simulators.mosquitto import Mosquitto
 def broker(tmp_path: Path) -> Iterator[Mosquitto]:
     """A mosquitto of the test's own, on a free port of loopback."""
     if Mosquitto.program() is None:
-        pytest.skip("no mosquitto: install the package mosquitto")
+        pytest.fail("mosquitto is missing: `make system` installs it, or apt install mosquitto")
     folder = tmp_path / "broker"
     folder.mkdir()
     with Mosquitto(folder) as mosquitto:
