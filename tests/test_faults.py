@@ -1,20 +1,14 @@
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
 
 from simulators.faults import run_faults
-from simulators.mosquitto import Mosquitto
 
 pytestmark = [
     pytest.mark.faults,
     pytest.mark.timeout(330),  # the storm may last 60 s on a slow machine, and settling 180 s
-    pytest.mark.skipif(
-        Mosquitto.program() is None or shutil.which("dbus-daemon") is None,
-        reason="mosquitto or dbus-daemon is missing",
-    ),
 ]
 
 
