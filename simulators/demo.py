@@ -50,6 +50,7 @@ class Outcome:
     decided: int  # numbered by the agent's outbox
     applied: Counter[str] = field(default_factory=Counter)  # at the hub, by type
     doubled: int = 0
+    unheard: int = 0  # true visits of phones that never advertised within earshot
     score: Score | None = None
 
     @property
@@ -164,17 +165,15 @@ class Demo:
 
     def _outcome(self, played: float, decided: int) -> Outcome:
         ids = Counter(event["id"] for event in self._events)
-        truth = self._day.truth
+        whole = self._day.truth
+        truth = whole if played >= whole.duration else whole.until(played)
         return Outcome(
             played_s=played,
             decided=decided,
             applied=Counter(event["type"].split(".")[1] for event in self._events),
             doubled=sum(times - 1 for times in ids.values()),
-            score=score(
-                self._events,
-                truth if played >= truth.duration else truth.until(played),
-                self._day.started_at,
-            ),
+            unheard=sum(visit.first_receivable is None for visit in truth.visits),
+            score=score(self._events, truth, self._day.started_at),
         )
 
 

@@ -162,6 +162,7 @@ def print_summary(outcome: Outcome) -> None:
         table.add_section()
         table.add_row("visits, true / told", f"{worth.true_visits} / {worth.claimed_visits}")
         table.add_row("visits missed", str(worth.missed_visits))
+        table.add_row("visits whose phone was never in earshot", str(outcome.unheard))
         table.add_row("false exits (she was still there)", str(worth.false_exits))
         table.add_row(
             "passers-by taken for visitors", f"{worth.passers_by_entered} of {worth.passers_by}"

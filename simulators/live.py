@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -47,6 +49,9 @@ async def put_on_air(day: Day, peer: BlueZPeer, gateway: str, speed: float) -> i
 
 
 async def _live(day: Day, out: Path, speed: float) -> None:
+    task = asyncio.current_task()
+    if task is not None:  # else the bus would outlive us
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     config = out / "config.toml"
     gateway = json.loads(day.config().splitlines()[2].split("=")[1])
     with PrivateBus() as bus:
@@ -83,4 +88,5 @@ def live_command(
     (out / "config.toml").write_text(day.config(broker), encoding="utf-8")
     (out / "roster.json").write_text(json.dumps(day.roster), encoding="utf-8")
     day.truth.write(out / "truth.json")
-    asyncio.run(_live(day, out, speed))
+    with suppress(asyncio.CancelledError, KeyboardInterrupt):
+        asyncio.run(_live(day, out, speed))
