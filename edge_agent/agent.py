@@ -71,7 +71,7 @@ def bluetooth_sources(config: Config, identifier: Identifier, clock: Clock) -> S
 
 
 class Agent:
-    """One gateway's agent. `on_decided` hears of every event as it is decided, for a live view."""
+    """One gateway's agent."""
 
     def __init__(
         self,
@@ -79,17 +79,16 @@ class Agent:
         *,
         clock: Clock | None = None,
         sources: SourceFactory = bluetooth_sources,
-        on_decided: Callable[[Decided], None] | None = None,
     ) -> None:
         """Open the outbox; nothing is connected or scanned before `run`."""
         self._config = config
         self._clock = clock or SystemClock()
         self._make_sources = sources
-        self._on_decided = on_decided
         self._boot = boot_id()
         self._outbox = Outbox.open(config.state.directory / "outbox.db")
         self._roster_seq = self._outbox.roster_seq
         self._roster_note = "none yet"
+        self._roster_version: tuple[int, int, int] | None = None  # of the file, as last read
         self._recalled = False
         self._stop = asyncio.Event()
         self._sources: Sequence[Source] = ()
@@ -131,17 +130,21 @@ class Agent:
             status_file(self._config).unlink(missing_ok=True)
 
     async def _watch_over(self, delivery: asyncio.Task[None], stop: asyncio.Task[bool]) -> None:
-        """Begin to hear, and go on until told to stop or a task fails."""
-        hearing = asyncio.create_task(self._hear(), name="hearing")
+        """Begin to hear and to report, and go on until told to stop or a task fails."""
+        own = {
+            asyncio.create_task(self._hear(), name="hearing"),
+            asyncio.create_task(self._report(), name="health"),
+        }
         try:
             done, _ = await asyncio.wait(
-                {hearing, delivery, stop}, return_when=asyncio.FIRST_COMPLETED
+                {*own, delivery, stop}, return_when=asyncio.FIRST_COMPLETED
             )
             for task in done:
                 task.result()  # raises what the task raised
         finally:
-            hearing.cancel()
-            await asyncio.gather(hearing, return_exceptions=True)
+            for task in own:
+                task.cancel()
+            await asyncio.gather(*own, return_exceptions=True)
 
     async def _hear(self) -> None:
         """Take up where the last life stopped, then listen for ever."""
@@ -162,7 +165,6 @@ class Agent:
             tasks.create_task(self._tick(), name="ticker")
             tasks.create_task(self._keep_tables(), name="eid tables")
             tasks.create_task(self._watch_roster(), name="roster")
-            tasks.create_task(self._report(), name="health")
 
     async def _clock_set(self) -> None:
         """Wait until UTC means something: EIDs, the lease and restored visits need it."""
@@ -179,8 +181,6 @@ class Agent:
     def _decided(self, decided: Decided) -> None:
         if decided:
             self.publisher.submit(decided)
-            if self._on_decided is not None:
-                self._on_decided(decided)
 
     async def _tick(self) -> None:
         """Let what falls due without evidence be decided; store how far visits have got."""
@@ -225,6 +225,8 @@ class Agent:
             return None
 
     async def _load_roster(self) -> Directory:
+        path = self._config.roster.file
+        self._roster_version = None if path is None else _version(path)
         roster = await asyncio.to_thread(
             read_roster,
             self._config,
@@ -256,13 +258,10 @@ class Agent:
         path = self._config.roster.file
         if path is None:
             return
-        seen = _version(path)
         while True:
             await asyncio.sleep(ROSTER_POLL_S)
-            version = _version(path)
-            if version in (seen, None):
+            if _version(path) in (self._roster_version, None):
                 continue
-            seen = version
             try:
                 directory = await self._load_roster()
             except RosterError as error:

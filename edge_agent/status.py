@@ -51,11 +51,13 @@ def _judge(values: dict[str, Any]) -> Status:
     faults = []
     if age > STALE_S:
         faults.append(f"it last reported {age:.0f} s ago: is it running?")
+    if values["clock"] == "unsynchronised":
+        faults.append("the clock is not synchronised, and nothing resolves: see that NTP runs")
     for name, source in values["sources"].items():
         if not source["listening"]:
             faults.append(f"radio {name}: {source['detail']}")
     if not values["sources"]:
-        faults.append("no radio is configured: set [ble] adapters")
+        faults.append("no radio listens yet; if none ever does, set [ble] adapters")
     if not values["delivery"]["connected"] or values["delivery"]["detail"] != "connected":
         faults.append(f"delivery: {values['delivery']['detail']}")
     summary = (

@@ -59,7 +59,7 @@ def running(folder: Path) -> Running:
         agent = Agent(read_config(folder / "config.toml"))
         task = asyncio.create_task(agent.run(), name="agent")
         try:
-            await until(lambda: (folder / "state" / "status.json").exists() or task.done())
+            await until(lambda: agent.health()["roster"] != "none yet" or task.done())
             yield agent
         finally:
             agent.stop()

@@ -20,6 +20,7 @@ from tests.publish.test_contract import written
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 WELL: dict[str, Any] = {
+    "clock": "synchronised",
     "sources": {"ble": {"listening": True, "heard": 9, "detail": "adapter hci0 is scanning"}},
     "visits": 2,
     "roster": "12 members, seq 3",
@@ -98,7 +99,8 @@ def test_status_of_an_agent_that_is_well(folder: Path, edge_agent: Command) -> N
             {"sources": {"ble": {"listening": False, "detail": "adapter hci0 is not there"}}},
             "radio ble: adapter hci0 is not there",
         ),
-        ({"sources": {}}, "no radio is configured: set [ble] adapters"),
+        ({"sources": {}}, "no radio listens yet; if none ever does, set [ble] adapters"),
+        ({"clock": "unsynchronised"}, "the clock is not synchronised, and nothing resolves"),
         (
             {
                 "delivery": WELL["delivery"]
@@ -107,7 +109,7 @@ def test_status_of_an_agent_that_is_well(folder: Path, edge_agent: Command) -> N
             "the broker refuses events",
         ),
     ],
-    ids=["stale", "not connected", "deaf", "no radio", "refused"],
+    ids=["stale", "not connected", "deaf", "no radio", "no time", "refused"],
 )
 def test_status_of_an_agent_that_is_not_well(
     folder: Path, edge_agent: Command, changed: dict[str, Any], sentence: str
