@@ -44,6 +44,8 @@ __all__ = ["Agent", "SourceFactory", "run_agent"]
 
 CHECKPOINT_S: Final = 30.0
 HEALTH_S: Final = 10.0
+NEWS_S: Final = 1.0  # between the first reports: a technician waits for them
+NEWS_REPORTS: Final = 9
 ROSTER_POLL_S: Final = 2.0
 TABLES_POLL_S: Final = 30.0
 LONGEST_TICK_S: Final = 1.0  # a deadline brought forward by a sighting waits no longer than this
@@ -279,7 +281,7 @@ class Agent:
             payload = json.dumps(self.health()).encode()
             self.publisher.report_health(payload)
             await asyncio.to_thread(_replace, path, payload)
-            await asyncio.sleep(1.0 if reports < HEALTH_S else HEALTH_S)  # news at the start
+            await asyncio.sleep(NEWS_S if reports <= NEWS_REPORTS else HEALTH_S)
 
     def health(self) -> dict[str, object]:
         """Say how the gateway is, without a pseudonym."""

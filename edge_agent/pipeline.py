@@ -107,7 +107,6 @@ class Pipeline:
         self.identifier.directory = directory
         self._lease_ended = False
         for visitor in directory.roster.visitors.absent(self.tracker.visitors):
-            self.identifier.bindings.forget(visitor)
             self.tracker.see(Withdrawal(at, visitor))
         return decided
 

@@ -6,8 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from simulators.mosquitto import Mosquitto
+
+
+@pytest.fixture(autouse=True)
+def own_log() -> Iterator[None]:
+    """A command run in this process sends the log to a stderr that ends with its test."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -34,6 +34,11 @@ class Bindings:
     def __len__(self) -> int:
         return len(self._stations)
 
+    @property
+    def visitors(self) -> set[str]:
+        """Whose stations are bound."""
+        return {binding.visitor for binding in self._stations.values()}
+
     def bind(self, address: RadioAddress, visitor: str, gateway: str, at: float) -> None:
         """Tie a station that is associated now to a visitor; a station has one owner."""
         self._stations[address] = _Binding(visitor, at, gateway)

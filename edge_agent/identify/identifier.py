@@ -171,12 +171,23 @@ class Identifier:
             namespace: the retailer's UUID; without one only tags, IRKs and Wi-Fi are known.
             unix: Unix time of a boot-time instant, None until the clock is synchronised.
         """
-        self.directory = directory
+        self._directory = directory
         self.bindings = Bindings()
         self.counts: Counter[str] = Counter()
         self._namespace = str(namespace) if namespace else ""
         self._ios_prefix = self._namespace[:19] if namespace else "-"
         self._unix = unix
+
+    @property
+    def directory(self) -> Directory:
+        """The roster in force; a new one unties the stations of whoever is no longer on it."""
+        return self._directory
+
+    @directory.setter
+    def directory(self, directory: Directory) -> None:
+        self._directory = directory
+        for visitor in directory.roster.visitors.absent(self.bindings.visitors):
+            self.bindings.forget(visitor)
 
     def wants(
         self,
@@ -186,7 +197,7 @@ class Identifier:
         service_uuids: Sequence[str],
     ) -> bool:
         """Filter by namespace: whether an advertisement may be a visitor's, before it is one."""
-        roster = self.directory.roster
+        roster = self._directory.roster
         if service_data and (
             self._namespace in service_data or (roster.eddystone_uids and EDDYSTONE in service_data)
         ):
@@ -216,7 +227,7 @@ class Identifier:
     def in_force(self, at: float) -> float | None:
         """Give Unix time where anything may resolve at all; None fails closed, and is counted."""
         unix = self._unix(at)
-        not_after = self.directory.roster.not_after
+        not_after = self._directory.roster.not_after
         if unix is None:
             self.counts["unsynchronised"] += 1
         elif not_after is not None and unix >= not_after:
@@ -238,7 +249,7 @@ class Identifier:
             return None
         member = claim.owner
         for eid in claim.eids:
-            member = self.directory.owner_of_eid(eid, unix)
+            member = self._directory.owner_of_eid(eid, unix)
             if member is not None:
                 break
         visitor = None if member is None else self._visitor(member)
@@ -274,7 +285,7 @@ class Identifier:
         return None
 
     def _tag(self, heard: Advertisement) -> _Claim | None:
-        roster = self.directory.roster
+        roster = self._directory.roster
         if roster.ibeacons and (apple := heard.manufacturer_data.get(APPLE)) is not None:
             tag = ibeacon_claim(apple)
             if tag is not None and (owner := roster.ibeacons.get(tag.key)) is not None:
@@ -286,14 +297,14 @@ class Identifier:
         return None
 
     def _private_address(self, heard: Advertisement) -> _Claim | None:
-        if not len(self.directory.roster.irks[0]):
+        if not len(self._directory.roster.irks[0]):
             return None
-        owner = self.directory.owner_of_address(heard.address)
+        owner = self._directory.owner_of_address(heard.address)
         return None if owner is None else _Claim(Method.IRK, None, owner)
 
     def _visitor(self, member: int) -> str | None:
         """Give a member's pseudonym, unless she works here: staff make no visits."""
-        roster = self.directory.roster
+        roster = self._directory.roster
         if member in roster.staff:
             self.counts["staff"] += 1
             return None
@@ -302,16 +313,13 @@ class Identifier:
     def _station(self, heard: Station) -> Sighting | None:
         if self.in_force(heard.at) is None:
             return None
-        roster = self.directory.roster
+        roster = self._directory.roster
         if heard.keyid is not None and heard.event is StationEvent.ASSOCIATED:
             member = roster.wifi_keyids.get(heard.keyid)
             owner = None if member is None else self._visitor(member)
             if owner is not None:
                 self.bindings.bind(heard.address, owner, heard.gateway, heard.at)
         visitor = self.bindings.heard(heard.address, heard.event, heard.gateway, heard.at)
-        if visitor is not None and visitor not in roster.visitors:
-            self.bindings.forget(visitor)
-            visitor = None
         if visitor is None:
             self.counts["unbound_station"] += 1
             return None
@@ -332,7 +340,7 @@ class Identifier:
 
     def _consenting(self, visitor: str | None) -> str | None:
         """Let only members through who are on the roster, and do not work here."""
-        roster = self.directory.roster
+        roster = self._directory.roster
         if visitor is None or visitor not in roster.visitors:
             self.counts["not_on_roster"] += 1
             return None

@@ -156,6 +156,7 @@ class Writer:
         except OutboxFullError:
             await self._disk_is_full()
             return
+        self._group = []
         self.disk_full = False
         self._stored(epoch, rows[-1][0])
 
@@ -163,6 +164,7 @@ class Writer:
         """Keep the events for later; at a stop there is none, and they are counted as lost."""
         self.disk_full = True
         self._pending.extendleft(reversed(self._group))
+        self._group = []
         log.error("disk_full", waiting=len(self._pending))
         if self._stopping.is_set():
             self.dropped += len(self._pending)
