@@ -8,7 +8,7 @@ import heapq
 import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from pathlib import Path
 
@@ -49,7 +49,10 @@ class Receptions:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Day:
-    """What was simulated. `stations` holds the Wi-Fi and portal lines, by time."""
+    """What was simulated: a store open from `opens` to `closes`, seconds.
+
+    `stations` holds the Wi-Fi, portal and radio lines, by time.
+    """
 
     plan: StorePlan
     started_at: datetime
@@ -57,6 +60,8 @@ class Day:
     roster: dict[str, list[dict[str, object]]]
     receptions: Receptions
     stations: list[tuple[float, Line]]
+    opens: float
+    closes: float
 
     def lines(self) -> Iterator[Line]:
         """Yield the trace, header first and `end` last, by time (DESIGN section 6)."""
@@ -81,9 +86,17 @@ class Day:
             yield line
 
     def config(
-        self, broker: str = "mqtt://127.0.0.1:1883", *, tenant: str = "acme", store: str = "0042"
+        self,
+        broker: str = "mqtt://127.0.0.1:1883",
+        *,
+        tenant: str = "acme",
+        store: str = "0042",
+        hours: bool = False,
     ) -> str:
-        """Write a configuration (TOML) for an agent on this store's first indoor gateway."""
+        """Write a configuration (TOML) for an agent on this store's first indoor gateway.
+
+        With `hours`, it knows when the store is open, to the minute and in UTC.
+        """
         own = next(
             gateway.name for gateway in self.plan.gateways if gateway.name in self.plan.indoor
         )
@@ -96,6 +109,8 @@ class Day:
             '[roster]\nfile = "roster.json"\nallow_unsigned = true',
             f'[ble]\nnamespace = "{NAMESPACE}"',
         ]
+        if hours:
+            parts.append(f'[hours]\ntimezone = "UTC"\nopen = [{json.dumps(self._open_hours())}]')
         for zone in self.plan.zones:
             outside = "\noutside = true" if zone.outside else ""
             gateways = json.dumps(list(zone.gateways))
@@ -104,8 +119,20 @@ class Day:
             )
         return "\n\n".join(parts) + "\n"
 
-    def write(self, folder: Path) -> None:
-        """Store trace.jsonl.gz, truth.json, roster.json and config.toml in `folder`."""
+    def _open_hours(self) -> str:
+        """Tell the opening hours of every day, to whole minutes that hold them."""
+        opens, closes = self.opens // 60.0, -(-self.closes // 60.0)
+        first, last = (
+            (self.started_at.astimezone(UTC) + timedelta(minutes=minutes)).strftime("%H:%M")
+            for minutes in (opens, closes)
+        )
+        return f"daily {first}-{last}"
+
+    def write(self, folder: Path, *, hours: bool = False) -> None:
+        """Store trace.jsonl.gz, truth.json, roster.json and config.toml in `folder`.
+
+        The configuration holds opening `hours` only when asked to.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         encode = json.JSONEncoder(separators=(",", ":")).encode
         # Without a name and a time in the gzip header, equal days are equal files.
@@ -118,4 +145,4 @@ class Day:
         self.truth.write(folder / "truth.json")
         roster = json.dumps(self.roster, indent=1) + "\n"
         (folder / "roster.json").write_text(roster, encoding="utf-8")
-        (folder / "config.toml").write_text(self.config(), encoding="utf-8")
+        (folder / "config.toml").write_text(self.config(hours=hours), encoding="utf-8")

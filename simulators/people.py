@@ -5,21 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import dist
 
 import numpy as np
 
 from simulators.plan import StorePlan
 from simulators.radio import Floats
 from simulators.truth import Stay, Window
+from simulators.ways import Point, Ways, ways_of
 
 __all__ = ["Trail", "Walk", "dwell_time", "stand", "stays", "walk_past", "walk_visit"]
 
 WALKING = (1.0, 1.3)  # m/s among shelves
 PASSING = (1.1, 1.5)  # m/s on the pavement
-DWELL_MEDIAN = 11 * 60.0  # s
-DWELL_LOG_SD = 0.75
+OVER_THE_STREET = 0.7  # of those who come or leave: to a car, a tram, the shop opposite
+STREET = (15.0, 35.0)  # m from the front
+DWELL_MEDIAN = 14 * 60.0  # s
+DWELL_LOG_SD = 0.58
 DWELL_LIMITS = (2 * 60.0, 45 * 60.0)
 PAUSE_MEDIAN = 18.0  # s in front of a shelf
+BROWSES = 0.85  # of steps lead to a shelf nearby
+NEARBY = 3.0  # m, sd of east and north
 QUEUE = (20.0, 180.0)  # s at the till
 NO_PURCHASE = 0.3
 QUICK_VISIT = 4 * 60.0  # s; a shorter one passes the till by
@@ -86,7 +92,8 @@ class Walk:
 class _Route:
     """A path in the making."""
 
-    def __init__(self, x: float, y: float) -> None:
+    def __init__(self, ways: Ways, x: float, y: float) -> None:
+        self._ways = ways
         self._corners = [(0.0, x, y)]
 
     @property
@@ -98,21 +105,24 @@ class _Route:
         return self._corners[-1][1:]
 
     def distance(self, x: float, y: float) -> float:
-        return float(np.hypot(x - self.here[0], y - self.here[1]))
+        return self._ways.metres(self.here, (x, y))
 
     def go(self, x: float, y: float, speed: float) -> None:
-        if self.distance(x, y) > 0.0:
-            self._corners.append((self.now + self.distance(x, y) / speed, x, y))
+        for corner in self._ways.corners(self.here, (x, y)):
+            if (metres := dist(self.here, corner)) > 0.0:
+                self._corners.append((self.now + metres / speed, *corner))
 
     def linger(self, rng: np.random.Generator, seconds: float) -> None:
         """Stand, shift one's weight and turn every 5 to 25 s, all within half a metre."""
-        x, y = self.here
+        spot = self.here
         until = self.now + seconds
         while until - self.now > 1.0:
             stands = min(float(rng.uniform(5.0, 25.0)), until - self.now - 0.5)
             self._corners.append((self.now + stands, *self.here))
-            east, north = rng.uniform(-0.3, 0.3, 2)
-            self._corners.append((self.now + 0.5, x + float(east), y + float(north)))
+            east, north = rng.uniform(-0.3, 0.3, 2).tolist()
+            there = spot[0] + east, spot[1] + north
+            here = there if self._ways.in_sight(spot, there) else spot
+            self._corners.append((self.now + 0.5, *here))
 
     def trail(self, shift: float) -> Trail:
         times, xs, ys = np.array(self._corners).T
@@ -120,16 +130,17 @@ class _Route:
 
 
 def dwell_time(rng: np.random.Generator, at_most: float) -> float:
-    """Draw how long somebody means to stay, in seconds: 2 to 45 min, median 11 min."""
+    """Draw how long somebody means to stay, in seconds: 2 to 45 min, median 14 min."""
     dwell = DWELL_MEDIAN * np.exp(DWELL_LOG_SD * rng.standard_normal())
     return float(min(np.clip(dwell, *DWELL_LIMITS), at_most))
 
 
 def walk_visit(rng: np.random.Generator, plan: StorePlan, enter_at: float, dwell: float) -> Walk:
-    """Come along the pavement, cross the door at `enter_at`, browse, queue, leave after `dwell`."""
+    """Come from outside, cross the door at `enter_at`, browse, queue, leave after `dwell`."""
     speed = float(rng.uniform(*WALKING))
     door_x = plan.door_x + float(rng.uniform(-0.5, 0.5)) * (plan.door_width - 0.6)
-    route = _Route(*_along_the_pavement(rng, plan))
+    ways = ways_of(plan)
+    route = _Route(ways, *_beyond(rng, plan))
     route.go(door_x, -1.5, speed)
     route.go(door_x, 0.0, speed)
     entered = route.now
@@ -139,12 +150,12 @@ def walk_visit(rng: np.random.Generator, plan: StorePlan, enter_at: float, dwell
 
     def way_out(x: float, y: float) -> float:
         stops = [(x, y), *([plan.till] if buys else []), (door_x, 0.0)]
-        metres = sum(float(np.hypot(b[0] - a[0], b[1] - a[1])) for a, b in pairwise(stops))
+        metres = sum(ways.metres(a, b) for a, b in pairwise(stops))
         return metres / speed + queue
 
     leave_by = entered + dwell
     while True:
-        x, y = float(rng.uniform(1.0, plan.width - 1.0)), float(rng.uniform(2.0, plan.depth - 1.0))
+        x, y = _next_shelf(rng, plan, ways, route.here)
         spare = leave_by - route.now - route.distance(x, y) / speed - way_out(x, y)
         if spare < 0.0:
             break
@@ -157,9 +168,21 @@ def walk_visit(rng: np.random.Generator, plan: StorePlan, enter_at: float, dwell
     route.go(door_x, 0.0, speed)
     exited = route.now
     route.go(door_x, -1.5, speed)
-    route.go(*_along_the_pavement(rng, plan), speed)
+    route.go(*_beyond(rng, plan), speed)
     shift = enter_at - entered
     return Walk(route.trail(shift), enter_at, exited + shift)
+
+
+def _next_shelf(rng: np.random.Generator, plan: StorePlan, ways: Ways, here: Point) -> Point:
+    """Choose where to look next, in metres: mostly close by and in sight, else anywhere."""
+    lowest, highest = (1.0, 2.0), (plan.width - 1.0, plan.depth - 1.0)
+    if rng.random() < BROWSES:
+        for x, y in rng.normal(here, NEARBY, (5, 2)).tolist():
+            in_store = lowest[0] <= x <= highest[0] and lowest[1] <= y <= highest[1]
+            if in_store and ways.in_sight(here, (x, y)):
+                return x, y
+    x, y = rng.uniform(lowest, highest).tolist()
+    return x, y
 
 
 def walk_past(rng: np.random.Generator, plan: StorePlan, at: float) -> Walk:
@@ -167,8 +190,8 @@ def walk_past(rng: np.random.Generator, plan: StorePlan, at: float) -> Walk:
     speed = float(rng.uniform(*PASSING))
     way = 1.0 if rng.random() < 0.5 else -1.0  # noqa: PLR2004 - either way
     out = -float(rng.uniform(*plan.pavement))
-    middle, reach = plan.width / 2, plan.width / 2 + 12.0
-    route = _Route(middle - way * reach, out)
+    middle, reach = plan.width / 2, plan.width / 2 + 20.0
+    route = _Route(ways_of(plan), middle - way * reach, out)
     if rng.random() < WINDOW_SHOPPER:
         route.go(plan.width * float(rng.uniform(0.1, 0.9)), -1.0, speed)
         route.linger(rng, WINDOW_PAUSE)
@@ -186,12 +209,7 @@ def stays(plan: StorePlan, walk: Walk) -> tuple[Stay, ...]:
     if walk.entered is None or walk.exited is None:
         return ()
     at = np.arange(walk.entered, walk.exited, 0.25)
-    zones = [plan.zone_at(x, y) for x, y in walk.trail.places(at)]
-    changes = [(float(at[0]), zones[0])]
-    for moment, zone in zip(at, zones, strict=True):
-        if zone == changes[-1][1]:
-            continue
-        changes.append((float(moment), zone))
+    changes = [(float(at[n]), zone) for n, zone in plan.zones_at(walk.trail.places(at))]
     return tuple(_settled(changes, walk.exited))
 
 
@@ -207,6 +225,12 @@ def _settled(changes: Sequence[tuple[float, str]], exited: float) -> list[Stay]:
     return found
 
 
-def _along_the_pavement(rng: np.random.Generator, plan: StorePlan) -> tuple[float, float]:
-    aside = float(rng.uniform(6.0, 20.0)) * (1.0 if rng.random() < 0.5 else -1.0)  # noqa: PLR2004 - either way
+def _beyond(rng: np.random.Generator, plan: StorePlan) -> Point:
+    """Choose where somebody comes from or goes to, in metres: over the street or along the front.
+
+    Who goes over the street is heard for longer: no neighbour's front is in the way.
+    """
+    if rng.random() < OVER_THE_STREET:
+        return plan.door_x + float(rng.uniform(-8.0, 8.0)), -float(rng.uniform(*STREET))
+    aside = float(rng.uniform(15.0, 35.0)) * (1.0 if rng.random() < 0.5 else -1.0)  # noqa: PLR2004 - either way
     return plan.door_x + aside, -float(rng.uniform(1.5, 3.5))

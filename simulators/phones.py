@@ -50,7 +50,7 @@ Span = tuple[float, float]
 TX = {"android": -59, "slow-android": -62, "iphone": -59, "ibeacon": -59, "eddystone": -63}
 PERIODS = {
     "android": (1.0, 1.0, 1 / 3),  # "low power" 1 Hz twice as often as "balanced" 3 Hz
-    "slow-android": (1.0,),
+    "slow-android": (1.0, 3.0, 5.0, 8.0),
     "iphone": (1.0,),
     "ibeacon": (1.0, 1.0, 2.0),
     "eddystone": (1.0, 2.0, 3.0),
@@ -60,13 +60,17 @@ RESTART_GAP = (0.05, 0.4)  # s without advertisements when an app changes its pa
 PAIR_OFFSET_SD = 3.0  # dB (dp3t 2-4.2)
 BODY_LOSS = (7.0, 14.0)  # dB (mitll, conference room)
 BETWEEN_BODIES = 16.0  # dB (pcng, both phones in pockets)
-# Hand, pocket, bag, between bodies: (loss in dB, share); pcng: -3 dB for one pocket.
-CARRY = ((0.0, 0.25), (3.0, 0.4), (5.0, 0.25), (BETWEEN_BODIES, 0.1))
-APP_OPEN_MEDIAN = 25.0  # s
-APP_OPEN_EVERY = 6 * 60.0  # s between later unlocks
-APP_OPENED_AT_ALL = 0.85
-SLOW_AWAKE = (20.0, 150.0)  # s
-SLOW_ASLEEP = (30.0, 286.0)  # s
+# Hand, pocket, bag, between bodies: (loss in dB, share); pcng: -3 dB for one pocket. Few stand
+# between bodies for a gateway on a wall: pcng's -16 dB are of a receiver that is in a pocket too.
+CARRY = ((0.0, 0.3), (3.0, 0.4), (5.0, 0.27), (BETWEEN_BODIES, 0.03))
+# An iPhone speaks while its owner looks at the app: a list, a coupon, a price. Then it locks, for
+# the length of an aisle or of a queue. (median, log sd, shortest, longest) in s.
+APP_OPEN = (22.0, 0.88, 5.0, 180.0)
+APP_LOCKED = (42.0, 0.9, 5.0, 480.0)
+APP_NEVER_OPENED = 0.005  # of visits: BLE cannot receive her at all, and the truth says so
+# A slow Android advertises seldom, for this long in the mean; then its vendor stops the app.
+SLOW_AWAKE = 160.0  # s
+SLOW_ASLEEP = (82.0, 0.65, 30.0, 286.0)  # s, as the iPhone's habits
 
 
 class Advert(TypedDict):
@@ -82,7 +86,7 @@ class Kind(StrEnum):
     """What a member carries."""
 
     ANDROID = "android"
-    SLOW_ANDROID = "slow-android"  # its vendor stops background work for minutes
+    SLOW_ANDROID = "slow-android"  # its vendor slows background work, and stops it for minutes
     IPHONE = "iphone"
     IBEACON = "ibeacon"
     EDDYSTONE = "eddystone"
@@ -250,28 +254,35 @@ def address_lifetime(rng: np.random.Generator) -> float:
     return 60.0 * 12.6 * float(np.exp(deviate * (0.358 if deviate > 0.0 else 0.204)))
 
 
-def app_opened(rng: np.random.Generator, enters: float, exits: float) -> list[Span]:
-    """Say when an iPhone's owner has the app open, in seconds: after entering, then sparsely."""
+def app_opened(rng: np.random.Generator, begins: float, ends: float) -> list[Span]:
+    """Say when an iPhone's owner has the app open, in seconds: in bouts, and locked in between."""
     opened: list[Span] = []
-    if rng.random() >= APP_OPENED_AT_ALL:
+    if rng.random() < APP_NEVER_OPENED:
         return opened
-    at = enters + float(rng.uniform(2.0, 90.0))
-    while at < exits:
-        lasts = float(np.clip(APP_OPEN_MEDIAN * np.exp(0.8 * rng.standard_normal()), 5.0, 180.0))
-        opened.append((at, min(at + lasts, exits)))
-        at += lasts + 5.0 + float(rng.exponential(APP_OPEN_EVERY))
+    # Some bouts before the span, so that it begins anywhere in one.
+    at = begins - float(rng.uniform(0.0, APP_LOCKED[-1]))
+    while at < ends:
+        until = at + _lasts(rng, APP_OPEN)
+        if until > begins:
+            opened.append((max(at, begins), min(until, ends)))
+        at = until + _lasts(rng, APP_LOCKED)
     return opened
+
+
+def _lasts(rng: np.random.Generator, habit: tuple[float, float, float, float]) -> float:
+    median, log_sd, shortest, longest = habit
+    return float(np.clip(median * np.exp(log_sd * rng.standard_normal()), shortest, longest))
 
 
 def awake(rng: np.random.Generator, begins: float, ends: float) -> list[Span]:
     """Say when a phone with aggressive power saving advertises: with gaps of minutes."""
     spans: list[Span] = []
-    at = begins - float(rng.uniform(0.0, SLOW_AWAKE[1]))
+    at = begins - float(rng.uniform(0.0, SLOW_AWAKE + SLOW_ASLEEP[-1]))
     while at < ends:
-        until = at + float(rng.uniform(*SLOW_AWAKE))
+        until = at + float(rng.exponential(SLOW_AWAKE))
         if until > begins:
             spans.append((max(at, begins), min(until, ends)))
-        at = until + float(np.exp(rng.uniform(*np.log(SLOW_ASLEEP))))
+        at = until + _lasts(rng, SLOW_ASLEEP)
     return spans
 
 

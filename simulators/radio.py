@@ -8,7 +8,8 @@ sensors, optical positions, CC0-1.0), `mitll` (body rotation, CC BY 4.0), `pcng`
 `uci` (1 Hz tags, CC BY 4.0), `dp3t` (people with phones, CC BY-ND 4.0). The residual about the
 path loss has sd 4.0 dB over fixed places and 5.5 dB along walks, where a third of its variance is
 correlated over 2 m. So it is made of a shadow with a Gaussian correlation of 1.7 m, multipath
-that changes within a wavelength, and noise whose own scale changes from place to place.
+that changes within a wavelength, and noise whose own scale changes from place to place. Behind
+walls the residual has sd 6.7 dB (`marckolak`, CC BY 4.0), so the shadow is deeper there.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "SENSITIVITY",
     "Air",
+    "Crowd",
     "Emitter",
     "Field",
     "Floats",
@@ -37,9 +40,14 @@ Flags = NDArray[np.bool_]
 
 SHADOW_SD = 3.2  # dB; with the multipath, sd 4.0 over places (philotuxo)
 SHADOW_LENGTH = 1.74  # m; correlation 0.32 at 0.1 m, 0.2 at 1.2 m, < 0.1 at 2 m (philotuxo)
+WALL_SHADOW_SD = 5.6  # dB behind a wall; with multipath and offsets, sd 6.7 (marckolak)
+OPAQUE = 4.5  # dB: what costs less, a pane or a shelf, leaves the shadow as it is
 MULTIPATH_SD = 2.4  # dB
 MULTIPATH_LENGTH = 0.05  # m, under half a wavelength at 2.4 GHz
 CROWD_TIME = 20.0  # s, people passing between phone and receiver
+# The weakest packets that philotuxo's receivers recorded; datasheets of common radios promise an
+# error rate at 1 Mbit/s down to -94 to -97 dBm, and leave a margin.
+SENSITIVITY = -97.0  # dBm
 MOUNTING_HEIGHT = 1.5  # m, a receiver above a pocket
 
 # Per-place noise scale: median 2.55 dB, p10 1.1, p90 5.9; the shape is that of the standardised
@@ -84,7 +92,7 @@ class Receiver:
     x: float
     y: float
     offset: float = 0.0
-    sensitivity: float = -95.0
+    sensitivity: float = SENSITIVITY
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +103,24 @@ class Emitter:
     carry_loss: float = 0.0
     body_loss: float = 0.0  # from facing the receiver to turning one's back (mitll: 7-14 dB)
     facing: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """Bodies between phones and receivers: they shadow with `sd` dB, changing within 20 s.
+
+    In each of `spells`, (begins, ends, sd) in s and dB, there are more of them or fewer.
+    """
+
+    sd: float = 0.0
+    spells: tuple[tuple[float, float, float], ...] = ()
+
+    def at(self, times: Floats) -> Floats:
+        """Give the sd in dB at each of `times`; a later spell prevails."""
+        sd = np.full(len(times), self.sd)
+        for begins, ends, other in self.spells:
+            sd[(times >= begins) & (times < ends)] = other
+        return sd
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -175,10 +201,14 @@ class _Link:
         turned = np.arctan2(north, east) - heading - emitter.facing
         loss = 10.0 * exponent * np.log10(distance)
         loss += emitter.carry_loss + emitter.body_loss * (1.0 - np.cos(turned)) / 2.0
+        shadow_sd = np.full(len(places), SHADOW_SD)
         for wall in self._walls:
-            loss += wall.loss * _crosses(wall, places, self.receiver)
+            crossed = _crosses(wall, places, self.receiver)
+            loss += wall.loss * crossed
+            if wall.loss > OPAQUE:
+                shadow_sd[crossed] = WALL_SHADOW_SD
         level: Floats = emitter.power + self.receiver.offset - loss
-        return level + SHADOW_SD * self._shadow(places) + MULTIPATH_SD * self._multipath(places)
+        return level + shadow_sd * self._shadow(places) + MULTIPATH_SD * self._multipath(places)
 
     def noise_scale(self, places: Floats) -> Floats:
         """Give the packet noise's scale in dB at each place."""
@@ -195,12 +225,12 @@ class Air:
         receivers: Sequence[Receiver],
         walls: Sequence[Wall] = (),
         exponent: float = 1.8,
-        crowd_sd: float = 0.0,
+        crowd: Crowd | None = None,
     ) -> None:
         """Draw the fields of each receiver; `exponent` 1.6-2.3 (philotuxo, marckolak)."""
         self._links = [_Link(rng, receiver, walls) for receiver in receivers]
         self._exponent = exponent
-        self._crowd_sd = crowd_sd
+        self._crowd = crowd
 
     def carry(
         self,
@@ -216,8 +246,9 @@ class Air:
         receivable, received = np.empty(shape, dtype=np.bool_), np.empty(shape, dtype=np.bool_)
         for row, link in enumerate(self._links):
             level = link.level(emitter, places, heading, self._exponent)
-            if self._crowd_sd:
-                level = level + self._crowd_sd * Field(rng, CROWD_TIME, 1)(times[:, np.newaxis])
+            if self._crowd:
+                bodies = Field(rng, CROWD_TIME, 1)(times[:, np.newaxis])
+                level = level + self._crowd.at(times) * bodies
             strength = np.minimum(level + packet_noise(rng, link.noise_scale(places)), -20.0)
             edge = link.receiver.sensitivity + rng.normal(0.0, 1.0, len(times))
             lost = chance_losses(rng, level)

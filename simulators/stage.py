@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from simulators.day import Receptions
-from simulators.people import Trail, Walk, stays
+from simulators.people import Trail, Walk, stand, stays
 from simulators.phones import (
     Advert,
     Emissions,
@@ -19,28 +21,45 @@ from simulators.phones import (
     carried,
 )
 from simulators.plan import StorePlan
-from simulators.radio import Air, Emitter, Flags, Floats, Receiver
+from simulators.radio import SENSITIVITY, Air, Crowd, Emitter, Flags, Floats, Receiver
 from simulators.stations import Line, StationHabits, connect
 from simulators.strangers import stranger_phone
-from simulators.truth import PassBy, TrueVisit, Window
+from simulators.truth import Fixture, PassBy, TrueVisit, Window
 
-__all__ = ["Stage"]
+__all__ = ["Stage", "hung_up"]
 
 RECEIVER_OFFSET_SD = 2.5  # dB (philotuxo: 2-3)
-APP_OPEN_PASSING = 0.1  # of iPhones on the pavement
+SENSITIVITY_SD = 0.7  # dB between devices
+# Who walks past in silence can be nobody's error, so most of those simulated can be heard.
+SILENT_PASSING = 0.01  # of phones
+
+
+def hung_up(rng: np.random.Generator, plan: StorePlan) -> list[Receiver]:
+    """Hang up the gateways of `plan`; to its gain each adds a device's own offset in dB.
+
+    Nor is every device's sensitivity the same.
+    """
+    return [
+        Receiver(
+            at.name,
+            at.x,
+            at.y,
+            offset=at.gain + float(rng.normal(0.0, RECEIVER_OFFSET_SD)),
+            sensitivity=SENSITIVITY + float(rng.normal(0.0, SENSITIVITY_SD)),
+        )
+        for at in plan.gateways
+    ]
 
 
 class Stage:
     """One store's gateways and air, and what was heard so far."""
 
-    def __init__(self, rng: np.random.Generator, plan: StorePlan, clock: WallClock) -> None:
-        """Hang up the gateways of `plan`, each with a device offset of its own."""
+    def __init__(
+        self, rng: np.random.Generator, plan: StorePlan, clock: WallClock, crowd: Crowd
+    ) -> None:
+        """Prepare a day in which everybody walks among the `crowd`."""
         self._plan, self._clock = plan, clock
-        receivers = [
-            Receiver(place.name, place.x, place.y, float(rng.normal(0.0, RECEIVER_OFFSET_SD)))
-            for place in plan.gateways
-        ]
-        self._air = Air(rng, receivers, plan.walls, plan.exponent, plan.crowd_sd)
+        self._air = Air(rng, hung_up(rng, plan), plan.walls, plan.exponent, crowd)
         self._indoor = np.array([place.name in plan.indoor for place in plan.gateways])
         self._access_point = next(p.name for p in plan.gateways if p.name in plan.indoor)
         self._heard: list[tuple[Floats, Floats]] = []
@@ -51,13 +70,23 @@ class Stage:
         """Carry the packets to every gateway; say which an indoor gateway could have received."""
         places, heading = trail.places(sent.times), trail.heading(sent.times)
         heard = self._air.carry(rng, by, sent.times, places, heading)
-        gateway, packet = np.nonzero(heard.received)
+        deaf = self._deaf(sent.times)
+        gateway, packet = np.nonzero(heard.received & ~deaf)
         advert = sent.which[packet] + len(self._adverts)
         rows = np.column_stack((gateway, heard.rssi[gateway, packet], advert)).astype(np.float64)
         self._heard.append((sent.times[packet], rows))
         self._adverts += sent.adverts
-        receivable: Flags = heard.receivable[self._indoor].any(axis=0)
+        receivable: Flags = (heard.receivable & ~deaf)[self._indoor].any(axis=0)
         return receivable
+
+    def _deaf(self, times: Floats) -> Flags:
+        """Say for each gateway and packet whether its radio was out, shape (gateways, packets)."""
+        deaf = np.zeros((len(self._plan.gateways), len(times)), dtype=np.bool_)
+        for row, place in enumerate(self._plan.gateways):
+            for outage in self._plan.outages:
+                if outage.gateway == place.name:
+                    deaf[row] |= (times >= outage.begins) & (times < outage.ends)
+        return deaf
 
     def visit(
         self, rng: np.random.Generator, phone: Phone, walk: Walk, habits: StationHabits
@@ -69,11 +98,7 @@ class Stage:
         """
         if walk.entered is None or walk.exited is None:
             raise ValueError("a visit needs a walk through the door")
-        if phone.kind is Kind.IPHONE:
-            spans = app_opened(rng, walk.entered, walk.exited)
-        else:
-            spans = _advertising(rng, phone, walk.trail)
-        sent = advertise(rng, phone, spans, self._clock)
+        sent = advertise(rng, phone, _advertising(rng, phone, walk.trail), self._clock)
         receivable = self.send(rng, walk.trail, sent, carried(rng, phone.tx))
         inside = (sent.times >= walk.entered) & (sent.times <= walk.exited) & receivable
         if phone.wifi:
@@ -91,10 +116,8 @@ class Stage:
     def pass_by(self, rng: np.random.Generator, phone: Phone, walk: Walk) -> PassBy:
         """Let a member walk past outside; give the truth about it."""
         trail = walk.trail
-        if phone.kind is not Kind.IPHONE:
-            spans = _advertising(rng, phone, trail)
-        else:
-            spans = [(trail.begins, trail.ends)] if rng.random() < APP_OPEN_PASSING else []
+        silent = not phone.kind.is_tag and rng.random() < SILENT_PASSING
+        spans = [] if silent else [(trail.begins, trail.ends)]
         self.send(rng, trail, advertise(rng, phone, spans, self._clock), carried(rng, phone.tx))
         return PassBy(visitor=phone.visitor, begins=trail.begins, ends=trail.ends)
 
@@ -113,12 +136,46 @@ class Stage:
         names = tuple(place.name for place in self._plan.gateways)
         return Receptions(at[order], gateway, rssi, advert, names, self._adverts)
 
-    def stations(self, ends: float) -> list[tuple[float, Line]]:
-        """Give the Wi-Fi and portal lines of [0, `ends`), by time."""
-        return sorted((line for line in self._stations if line[0] < ends), key=lambda line: line[0])
+    def fixture(
+        self, rng: np.random.Generator, phone: Phone, begins: float, ends: float
+    ) -> Fixture:
+        """Leave a member's tag lying in the store; give the truth about it."""
+        plan = self._plan
+        place = rng.uniform((0.5, 1.0), (plan.width - 0.5, plan.depth - 0.5))
+        trail = stand(float(place[0]), float(place[1]), begins, ends)
+        sent = advertise(rng, phone, [(begins, ends)], self._clock)
+        # Nobody carries it, so that no pocket and no body is in the way.
+        self.send(rng, trail, sent, replace(carried(rng, phone.tx), carry_loss=0.0, body_loss=0.0))
+        ((_, zone),) = plan.zones_at(place[np.newaxis])
+        return Fixture(visitor=phone.visitor, zone=zone)
+
+    def others(self, ends: float) -> list[tuple[float, Line]]:
+        """Give the Wi-Fi, portal and radio lines of [0, `ends`), by time."""
+        lines = [line for line in self._stations if not self._is_out(self._access_point, line[0])]
+        lines += self._radios()
+        return sorted((line for line in lines if 0.0 <= line[0] < ends), key=lambda line: line[0])
+
+    def _is_out(self, gateway: str, at: float) -> bool:
+        return any(
+            outage.gateway == gateway and outage.begins <= at < outage.ends
+            for outage in self._plan.outages
+        )
+
+    def _radios(self) -> list[tuple[float, Line]]:
+        """Tell of the outages that were noticed, for each source of the gateway."""
+        lines: list[tuple[float, Line]] = []
+        for outage in self._plan.outages:
+            sources = ("ble", "wifi") if outage.gateway == self._access_point else ("ble",)
+            for source in sources if outage.told else ():
+                for at, state in ((outage.begins, "lost"), (outage.ends, "recovered")):
+                    radio = {"source": source, "state": state}
+                    lines.append((at, {"at": at, "gateway": outage.gateway, "radio": radio}))
+        return lines
 
 
 def _advertising(rng: np.random.Generator, phone: Phone, trail: Trail) -> list[Span]:
     if phone.kind is Kind.SLOW_ANDROID:
         return awake(rng, trail.begins, trail.ends)
+    if phone.kind is Kind.IPHONE:
+        return app_opened(rng, trail.begins, trail.ends)
     return [(trail.begins, trail.ends)]

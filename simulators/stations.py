@@ -26,7 +26,9 @@ _USUAL_GAP = 12.0  # s between frames of a phone that is awake
 SILENT_AFTER = 180.0  # s, DESIGN section 4
 PROBE_ROUNDS = 15.0  # s until the last of three probes has gone unanswered
 DEEP_SLEEP = 0.3  # of silences beyond 180 s: probes unanswered too
-LINGERING = 25.0  # s for which a leaver is still heard outside
+# For so long a leaver is still heard outside, in s: a phone sends on the Wi-Fi 10 dB louder than by
+# BLE, and holds on to a weak network for as long as it can.
+LINGERING = (10.0, 40.0)
 FALSE_LEAVES = 0.5  # per hour: a disassociation that was sleep or roaming
 
 
@@ -72,7 +74,7 @@ def connect(
         return _timed(at, {"gateway": gateway, "portal": action})
 
     joins = enters + float(rng.uniform(3.0, 40.0))
-    leaves = exits + float(rng.uniform(0.0, LINGERING))
+    leaves = exits + float(rng.uniform(*LINGERING))
     if joins >= exits:
         return []
     lines = [wifi(joins, "associated"), portal(joins + float(rng.uniform(0.5, 4.0)), "bound")]

@@ -41,7 +41,13 @@ class Stay(_Record):
 
 
 class TrueVisit(_Record):
-    """One visit. `first_receivable` is the first advertisement sent inside, where known."""
+    """One visit.
+
+    `first_receivable` is when the first advertisement was sent that is BLE evidence of it: while
+    she was inside, and strong enough for an indoor gateway that was not deaf. None where that is
+    not known, or where there was no such advertisement: a phone on the store's Wi-Fi may still be
+    known by its association, which may also come before her first advertisement.
+    """
 
     visitor: str
     entered: Window | None
@@ -56,6 +62,16 @@ class PassBy(_Record):
     visitor: str
     begins: float
     ends: float
+
+
+class Fixture(_Record):
+    """A member's tag lies in `zone` for the whole trace, and nobody is with it.
+
+    What is claimed about it is neither right nor wrong.
+    """
+
+    visitor: str
+    zone: str
 
 
 class PassThrough(_Record):
@@ -76,6 +92,7 @@ class Truth(_Record):
     visits: tuple[TrueVisit, ...]
     passers_by: tuple[PassBy, ...] = ()
     ignore: tuple[PassThrough, ...] = ()
+    fixtures: tuple[Fixture, ...] = ()
 
     def until(self, at: float) -> Self:
         """Give what was true of the part of the trace before `at`, seconds."""

@@ -15,12 +15,12 @@
 | spurious move | a move into a zone where she cannot have been within `tolerance` |
 
 A visit open at the end of the trace lasts until then. Where the truth is a window of time,
-whatever the window allows is right.
+whatever the window allows is right. What is said about a fixture counts for nothing.
 """  # noqa: E501 - a table
 
-from simulators.score.claims import BadEventError
+from simulators.score.claims import BadEventError, Claims
 from simulators.score.command import score_command
 from simulators.score.result import Score
-from simulators.score.tally import score
+from simulators.score.tally import Tally, score, score_claims
 
-__all__ = ["BadEventError", "Score", "score", "score_command"]
+__all__ = ["BadEventError", "Claims", "Score", "Tally", "score", "score_claims", "score_command"]

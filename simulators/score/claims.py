@@ -1,8 +1,9 @@
-"""What the agent claimed: its published events, read back as spells of presence.
+"""What was claimed: published events, or another's decisions, as spells of presence.
 
-The event contract's JSON goes in; out come times in seconds since the trace began, the clock
-the truth is told in. A spell is one enter and the exit that followed it, if any; a visit whose
-exit was taken back (`resumed`) has several.
+Times are in seconds since the trace began, the clock the truth is told in. A spell is one enter
+and the exit that followed it, if any; a visit whose exit was taken back (`resumed`) has several.
+The event contract's JSON is read by `read_claims`; whoever decides without publishing (the
+tracker by itself, a rule of another program) drafts its claims with `Draft`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ __all__ = [
     "ClaimedMove",
     "ClaimedVisit",
     "Claims",
+    "Draft",
     "Spell",
     "ZoneClaim",
     "read_claims",
@@ -113,42 +115,49 @@ class Claims:
         ]
 
 
-class _Draft:
-    """One visitor's events so far."""
+class Draft:
+    """One visitor's events so far, in the order they were decided; times in seconds."""
 
     def __init__(self) -> None:
-        self.spells: list[Spell] = []
-        self.moves: list[ClaimedMove] = []
+        """Begin with nothing claimed."""
+        self._spells: list[Spell] = []
+        self._moves: list[ClaimedMove] = []
         self._open: dict[str, tuple[bool, float, float]] = {}
         self._zones: dict[str, list[tuple[str, float]]] = {}
 
-    def enter(self, data: _Data, at: float, decided_at: float) -> None:
-        if data.visit in self._open:
+    def enter(
+        self, visit: str, zone: str, at: float, decided_at: float, *, resumed: bool = False
+    ) -> None:
+        """Open a spell of `visit`; raises `BadEventError` while one is open."""
+        if visit in self._open:
             raise BadEventError("a second enter for a visit that is open")
-        self._open[data.visit] = (data.resumed, at, decided_at)
-        self._zones[data.visit] = [(data.zone, at)]
+        self._open[visit] = (resumed, at, decided_at)
+        self._zones[visit] = [(zone, at)]
 
-    def move(self, data: _Data, at: float) -> None:
-        if data.visit not in self._open:
+    def move(self, visit: str, zone: str, at: float) -> None:
+        """Put her into another zone; raises `BadEventError` unless the visit is open."""
+        if visit not in self._open:
             raise BadEventError("a move for a visit that is not open")
-        self._zones[data.visit].append((data.zone, at))
-        self.moves.append(ClaimedMove(data.zone, at))
+        self._zones[visit].append((zone, at))
+        self._moves.append(ClaimedMove(zone, at))
 
     def leave(self, visit: str, at: float, decided_at: float) -> None:
+        """Close the spell; raises `BadEventError` unless the visit is open."""
         if visit not in self._open:
             raise BadEventError("an exit for a visit that is not open")
         self._close(visit, at, decided_at)
 
     def finish(self) -> Claims:
+        """Give the claims; what is open stays so."""
         for visit in list(self._open):
             self._close(visit, None, None)
-        self.spells.sort(key=lambda spell: spell.enter_decided_at)
-        return Claims(self.spells, self.moves)
+        self._spells.sort(key=lambda spell: spell.enter_decided_at)
+        return Claims(self._spells, self._moves)
 
     def _close(self, visit: str, at: float | None, decided_at: float | None) -> None:
         resumed, entered_at, enter_decided_at = self._open.pop(visit)
         zones = tuple(self._zones.pop(visit))
-        self.spells.append(
+        self._spells.append(
             Spell(visit, resumed, entered_at, enter_decided_at, at, decided_at, zones)
         )
 
@@ -161,7 +170,7 @@ def read_claims(events: Iterable[Mapping[str, Any]], started_at: datetime) -> Ma
     Raises:
         BadEventError: an event lacks what the contract promises, or contradicts those before it.
     """
-    drafts: dict[str, _Draft] = defaultdict(_Draft)
+    drafts: dict[str, Draft] = defaultdict(Draft)
     for number, raw in enumerate(events, start=1):
         if str(raw.get("type", PRESENCE)).startswith(PRESENCE + "gap"):
             continue
@@ -173,15 +182,15 @@ def read_claims(events: Iterable[Mapping[str, Any]], started_at: datetime) -> Ma
     return {visitor: draft.finish() for visitor, draft in drafts.items()}
 
 
-def _note(draft: _Draft, event: _Event, started_at: datetime) -> None:
+def _note(draft: Draft, event: _Event, started_at: datetime) -> None:
     data = event.data
     at = (event.time - started_at).total_seconds()
     decided_at = (data.decided_at - started_at).total_seconds()
     match event.type:
         case "presence.enter.v1":
-            draft.enter(data, at, decided_at)
+            draft.enter(data.visit, data.zone, at, decided_at, resumed=data.resumed)
         case "presence.move.v1":
-            draft.move(data, at)
+            draft.move(data.visit, data.zone, at)
         case "presence.exit.v1":
             if data.exited_at is None:
                 raise BadEventError("an exit without exited_at")

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from simulators.score.agreement import crossings, zone_time
 from simulators.score.claims import Claims, read_claims
-from simulators.score.judge import Facts, judge
+from simulators.score.judge import Facts, Verdict, judge
 from simulators.score.result import Agreement, Score, Spread
 from simulators.truth import PassBy, PassThrough, TrueVisit, Truth
 
-__all__ = ["TOLERANCE", "score"]
+__all__ = ["TOLERANCE", "Tally", "score", "score_claims"]
 
 TOLERANCE = 8.0  # seconds; about the walk through an entrance
 HOUR = 3600.0
@@ -32,37 +33,88 @@ def score(
     Raises:
         BadEventError: an event breaks the contract.
     """
-    claimed = read_claims(events, started_at)
-    known = _facts(truth)
-    pairs = [
-        (known.get(visitor, Facts((), (), (), truth.duration)), claimed.get(visitor, Claims()))
-        for visitor in sorted(known.keys() | claimed.keys())
-    ]
-    verdicts = [judge(facts, claims, tolerance) for facts, claims in pairs]
-    return Score(
-        tolerance=tolerance,
-        true_visits=len(truth.visits),
-        claimed_visits=sum(len(claims.visits) for claims in claimed.values()),
-        present_hours=sum(
-            facts.within(presence.surely_from, presence.surely_until)
-            for facts in known.values()
-            for presence in facts.presences
+    return score_claims(read_claims(events, started_at), truth, tolerance)
+
+
+def score_claims(
+    claimed: Mapping[str, Claims], truth: Truth, tolerance: float = TOLERANCE
+) -> Score:
+    """Compare claims by visitor, whoever made them, with the truth; `tolerance` in seconds."""
+    return Tally.of(claimed, truth, tolerance).score(tolerance)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What a score is made of, so that several traces' add up to one score."""
+
+    true_visits: int
+    claimed_visits: int
+    present_s: float
+    passers_by: int
+    moves: int
+    verdict: Verdict  # all visitors' together
+    crossings: Agreement
+    zone_time: Agreement
+
+    @classmethod
+    def of(cls, claimed: Mapping[str, Claims], truth: Truth, tolerance: float) -> Self:
+        """Judge every visitor of one trace; `tolerance` in seconds."""
+        lying = {fixture.visitor for fixture in truth.fixtures}
+        claimed = {who: claims for who, claims in claimed.items() if who not in lying}
+        known = _facts(truth)
+        pairs = [
+            (known.get(visitor, Facts((), (), (), truth.duration)), claimed.get(visitor, Claims()))
+            for visitor in sorted(known.keys() | claimed.keys())
+        ]
+        return cls(
+            true_visits=len(truth.visits),
+            claimed_visits=sum(len(claims.visits) for claims in claimed.values()),
+            present_s=sum(
+                facts.within(presence.surely_from, presence.surely_until)
+                for facts in known.values()
+                for presence in facts.presences
+            ),
+            passers_by=len(truth.passers_by),
+            moves=sum(len(claims.moves) for claims in claimed.values()),
+            verdict=_together([judge(facts, claims, tolerance) for facts, claims in pairs]),
+            crossings=_total(crossings(facts, claims, tolerance) for facts, claims in pairs),
+            zone_time=_total(zone_time(facts, claims) for facts, claims in pairs),
         )
-        / HOUR,
-        missed_visits=sum(verdict.missed for verdict in verdicts),
-        merged_visits=sum(verdict.merged for verdict in verdicts),
-        phantom_visits=sum(verdict.phantom for verdict in verdicts),
-        false_exits=sum(verdict.false_exits for verdict in verdicts),
-        passers_by=len(truth.passers_by),
-        passers_by_entered=sum(verdict.passes_entered for verdict in verdicts),
-        enter_latency=_spread([verdict.enter_latency for verdict in verdicts]),
-        exit_latency=_spread([verdict.exit_latency for verdict in verdicts]),
-        dwell_error=_spread([verdict.dwell_error for verdict in verdicts]),
-        crossings=_total(crossings(facts, claims, tolerance) for facts, claims in pairs),
-        zone_time=_total(zone_time(facts, claims) for facts, claims in pairs),
-        moves=sum(len(claims.moves) for claims in claimed.values()),
-        spurious_moves=sum(verdict.spurious_moves for verdict in verdicts),
-    )
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(
+            self.true_visits + other.true_visits,
+            self.claimed_visits + other.claimed_visits,
+            self.present_s + other.present_s,
+            self.passers_by + other.passers_by,
+            self.moves + other.moves,
+            _together((self.verdict, other.verdict)),
+            _total((self.crossings, other.crossings)),
+            _total((self.zone_time, other.zone_time)),
+        )
+
+    def score(self, tolerance: float) -> Score:
+        """Sum up; `tolerance` in seconds is what the cases were judged by."""
+        found = self.verdict
+        return Score(
+            tolerance=tolerance,
+            true_visits=self.true_visits,
+            claimed_visits=self.claimed_visits,
+            present_hours=self.present_s / HOUR,
+            missed_visits=found.missed,
+            merged_visits=found.merged,
+            phantom_visits=found.phantom,
+            false_exits=found.false_exits,
+            passers_by=self.passers_by,
+            passers_by_entered=found.passes_entered,
+            enter_latency=Spread.of(found.enter_latency),
+            exit_latency=Spread.of(found.exit_latency),
+            dwell_error=Spread.of(found.dwell_error),
+            crossings=self.crossings,
+            zone_time=self.zone_time,
+            moves=self.moves,
+            spurious_moves=found.spurious_moves,
+        )
 
 
 def _facts(truth: Truth) -> Mapping[str, Facts]:
@@ -88,8 +140,18 @@ def _facts(truth: Truth) -> Mapping[str, Facts]:
     }
 
 
-def _spread(parts: Iterable[Sequence[float]]) -> Spread | None:
-    return Spread.of([seconds for part in parts for seconds in part])
+def _together(verdicts: Sequence[Verdict]) -> Verdict:
+    return Verdict(
+        missed=sum(verdict.missed for verdict in verdicts),
+        merged=sum(verdict.merged for verdict in verdicts),
+        phantom=sum(verdict.phantom for verdict in verdicts),
+        false_exits=sum(verdict.false_exits for verdict in verdicts),
+        passes_entered=sum(verdict.passes_entered for verdict in verdicts),
+        spurious_moves=sum(verdict.spurious_moves for verdict in verdicts),
+        enter_latency=[seconds for verdict in verdicts for seconds in verdict.enter_latency],
+        exit_latency=[seconds for verdict in verdicts for seconds in verdict.exit_latency],
+        dwell_error=[seconds for verdict in verdicts for seconds in verdict.dwell_error],
+    )
 
 
 def _total(parts: Iterable[Agreement]) -> Agreement:

@@ -134,23 +134,27 @@ def test_an_iphone_lists_a_service_and_no_data() -> None:
     assert heads == {NAMESPACE.bytes[:8]}
 
 
-def test_an_iphone_is_mostly_silent() -> None:
-    """The app is open for a small part of a visit, after entering, or not at all."""
+def test_an_iphone_speaks_in_bouts() -> None:
+    """The app is open for a third of a visit, for 20 s at a time, in 0.5 % never."""
     rng = np.random.default_rng(6)
-    opened = [app_opened(rng, 100.0, 1300.0) for _ in range(500)]
-    airtime = [sum(ends - begins for begins, ends in spans) for spans in opened]
-    assert 0.03 < np.mean(airtime) / 1200.0 < 0.15
-    assert np.mean([not spans for spans in opened]) == pytest.approx(0.15, abs=0.05)
-    assert all(100.0 < begins <= ends <= 1300.0 for spans in opened for begins, ends in spans)
+    opened = [app_opened(rng, 100.0, 1300.0) for _ in range(1000)]
+    bouts = np.array([ends - begins for spans in opened for begins, ends in spans])
+    locked = [b[0] - a[1] for spans in opened for a, b in pairwise(spans)]
+    assert bouts.sum() / (1000 * 1200.0) == pytest.approx(0.34, abs=0.03)
+    assert np.median(bouts) == pytest.approx(22.0, abs=2.0)
+    assert np.quantile(locked, (0.5, 0.95)) == pytest.approx((41.0, 170.0), rel=0.15)
+    assert np.mean([not spans for spans in opened]) == pytest.approx(0.005, abs=0.004)
+    assert all(100.0 <= begins <= ends <= 1300.0 for spans in opened for begins, ends in spans)
 
 
 def test_power_saving_makes_gaps_of_minutes() -> None:
-    """A slow Android is silent for 30 to 286 s at a time (starksm64)."""
-    spans = awake(np.random.default_rng(7), 0.0, 36_000.0)
+    """A slow Android is silent for 30 to 286 s at a time (starksm64), after some three minutes."""
+    spans = awake(np.random.default_rng(7), 0.0, 360_000.0)
     gaps = [after[0] - before[1] for before, after in pairwise(spans)]
     assert min(gaps) >= 30.0
     assert max(gaps) <= 286.0
-    assert np.median(gaps) > 60.0
+    assert np.median(gaps) == pytest.approx(82.0, rel=0.05)
+    assert np.mean([ends - begins for begins, ends in spans]) == pytest.approx(160.0, rel=0.1)
 
 
 @pytest.mark.parametrize("kind", [Kind.IBEACON, Kind.EDDYSTONE])

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from simulators.score import BadEventError, Score, score, score_command
-from simulators.truth import PassBy, PassThrough, Stay, TrueVisit, Truth, Window
+from simulators.truth import Fixture, PassBy, PassThrough, Stay, TrueVisit, Truth, Window
 
 BEGAN = datetime(2026, 11, 1, 9, 0, tzinfo=UTC)
 Event = dict[str, Any]
@@ -151,6 +151,25 @@ def test_a_visit_of_nobody_is_a_phantom() -> None:
 def test_a_stranger_to_the_truth_is_a_phantom() -> None:
     """A claim about somebody the truth does not know is worth nothing."""
     assert scored([enter(900)]).phantom_visits == 1
+
+
+def test_a_visit_claimed_for_a_fixture_is_neither_right_nor_wrong() -> None:
+    """A demonstration phone is in at 5, moves at 50 and is out at 400: all that counts is v-1."""
+    fixture = Fixture(visitor="v-2", zone="floor")
+    truth = Truth(duration=3600, visits=(visit(100, 700),), fixtures=(fixture,))
+    told = [
+        event(kind, at, at, visit="b", visitor="v-2", **data)
+        for kind, at, data in (
+            ("enter", 5, {}),
+            ("move", 50, {"zone": "shelf"}),
+            ("exit", 400, {"exited_at": utc(400)}),
+        )
+    ]
+    about_her = [enter(100), leave(700)]
+    assert score(told + about_her, truth, BEGAN) == score(about_her, truth, BEGAN)
+    assert score(told, truth, BEGAN).phantom_visits == 0
+    strangers = truth.model_copy(update={"fixtures": ()})
+    assert score(told, strangers, BEGAN).phantom_visits == 1
 
 
 @pytest.mark.parametrize(("entered_at", "passers", "phantoms"), [(500, 1, 0), (560, 0, 1)])
