@@ -38,11 +38,14 @@ from edge_agent.publish.topics import Topics
 from edge_agent.rosters import read_roster
 from edge_agent.sources.ble import BleSource
 from edge_agent.sources.source import Source, supervise
+from edge_agent.state_file import replace_file
 from edge_agent.status import status_file
+from edge_agent.survey_file import SurveyUnusableError, read_lessons, write_lessons
 
 __all__ = ["Agent", "SourceFactory", "run_agent"]
 
 CHECKPOINT_S: Final = 30.0
+SURVEY_S: Final = 600.0  # what a store teaches in ten minutes may be lost to a power cut
 HEALTH_S: Final = 10.0
 NEWS_S: Final = 1.0  # between the first reports: a technician waits for them
 NEWS_REPORTS: Final = 9
@@ -95,6 +98,8 @@ class Agent:
         self._stop = asyncio.Event()
         self._sources: Sequence[Source] = ()
         self.pipeline = Pipeline(config, Directory(Roster.empty()), self._clock, self._boot)
+        self._take_up_survey()
+        self._lessons = self.pipeline.store.dump()  # as last read or written
         self.publisher = Publisher(
             self._outbox,
             self.pipeline.composer,
@@ -124,6 +129,7 @@ class Agent:
         stop = asyncio.create_task(self._stop.wait(), name="stop")
         try:
             await self._watch_over(delivery, stop)
+            await self._store_survey()
         finally:
             self.publisher.stop()
             await delivery
@@ -136,6 +142,7 @@ class Agent:
         own = {
             asyncio.create_task(self._hear(), name="hearing"),
             asyncio.create_task(self._report(), name="health"),
+            asyncio.create_task(self._keep_survey(), name="survey"),
         }
         try:
             done, _ = await asyncio.wait(
@@ -280,8 +287,30 @@ class Agent:
             reports += 1
             payload = json.dumps(self.health()).encode()
             self.publisher.report_health(payload)
-            await asyncio.to_thread(_replace, path, payload)
+            await asyncio.to_thread(replace_file, path, payload, durable=False)
             await asyncio.sleep(NEWS_S if reports <= NEWS_REPORTS else HEALTH_S)
+
+    def _take_up_survey(self) -> None:
+        """Go on with what the store has taught before; without it, it is learnt anew."""
+        try:
+            lessons = read_lessons(self._config)
+        except SurveyUnusableError as error:
+            log.warning("survey_ignored", reason=str(error), advice="the store is learnt anew")
+            return
+        if lessons is not None:
+            self.pipeline.store.load(lessons)
+
+    async def _keep_survey(self) -> None:
+        """Write down now and then what the store has taught."""
+        while True:
+            await asyncio.sleep(SURVEY_S)
+            await self._store_survey()
+
+    async def _store_survey(self) -> None:
+        lessons = self.pipeline.store.dump()
+        if lessons != self._lessons:
+            self._lessons = lessons
+            await asyncio.to_thread(write_lessons, self._config, lessons)
 
     def health(self) -> dict[str, object]:
         """Say how the gateway is, without a pseudonym."""
@@ -324,16 +353,6 @@ def _version(path: Path) -> tuple[int, int, int] | None:
     except OSError:
         return None
     return stat.st_mtime_ns, stat.st_size, stat.st_ino
-
-
-def _replace(path: Path, payload: bytes) -> None:
-    """Write a file so that a reader sees the old or the new, never half; a full disk is no harm."""
-    fresh = path.with_suffix(".new")
-    try:
-        fresh.write_bytes(payload + b"\n")
-        fresh.replace(path)
-    except OSError as error:
-        log.warning("status_not_written", reason=error.strerror)
 
 
 async def run_agent(config: Config) -> None:

@@ -56,6 +56,10 @@ def _load(path: Path) -> Config:
         raise typer.Exit(BAD_INPUT) from None
 
 
+def _say(text: str) -> None:
+    prose.print(text, markup=False)
+
+
 def _refuse(error: Exception) -> typer.Exit:
     prose.print(str(error), style="red", markup=False)
     return typer.Exit(BAD_INPUT)
@@ -141,8 +145,13 @@ def replay(
     events: Annotated[
         Path | None, typer.Option(help="Write the events here, not to stdout.")
     ] = None,
+    explain: Annotated[
+        str | None,
+        typer.Option(metavar="VISITOR", help="Say why each decision about her fell, on stderr."),
+    ] = None,
 ) -> None:
     """Run a trace through the real pipeline in virtual time; events as JSON Lines."""
+    from edge_agent.explain import LEGEND
     from edge_agent.identify.roster import RosterError
     from edge_agent.replay import Replay
     from edge_agent.trace import Trace, TraceError
@@ -157,13 +166,18 @@ def replay(
     settings = _load(config)
     try:
         with Trace.open(trace, complain) as source:
-            run = Replay(settings, source)
+            run = Replay(settings, source, explain, _say)
+            if explain is not None:
+                _say(LEGEND)
             count = _write_events(run, events)
     except (TraceError, RosterError) as error:
         raise _refuse(error) from None
     except OSError as error:
         prose.print(f"the events cannot be written: {error.strerror}", style="red", markup=False)
         raise typer.Exit(FAILED) from None
+    if run.explainer is not None:
+        run.explainer.conclude()
+        _say(run.lessons)
     prose.print(
         f"{count} events; {len(skipped)} lines skipped; {run.foreign} lines of gateways that no"
         f" zone names; dropped: {run.dropped or 'nothing'}",
@@ -225,6 +239,31 @@ def status(config: ConfigFile) -> None:
     sys.stdout.write(json.dumps(told.values) + "\n")
     prose.print(told.sentence, markup=False, style=None if told.well else "red")
     if not told.well:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def doctor(
+    config: ConfigFile,
+    *,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One finding a line, as JSON on stdout.")
+    ] = False,
+) -> None:
+    """Say what is wrong with this gateway and what to do; exit 1 when something is to be done."""
+    from dataclasses import asdict
+
+    from edge_agent.doctor import examine
+    from edge_agent.findings import State
+
+    findings = examine(_load(config))
+    for finding in findings:
+        if as_json:
+            sys.stdout.write(json.dumps(asdict(finding)) + "\n")
+        else:
+            style = "red" if finding.state is State.ACT else None
+            prose.print(str(finding), markup=False, style=style)
+    if any(finding.state is State.ACT for finding in findings):
         raise typer.Exit(FAILED)
 
 

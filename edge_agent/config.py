@@ -8,7 +8,6 @@ by its path, with what to write instead.
 from __future__ import annotations
 
 import os
-import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
@@ -17,8 +16,6 @@ from uuid import UUID
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
@@ -34,55 +31,14 @@ from pydantic_settings import (
 from pydantic_settings.sources import NestedSecretsSettingsSource
 
 from edge_agent.config_faults import ConfigError, Fault, explain
+from edge_agent.config_hours import OpeningHours
+from edge_agent.config_values import WEEK_S, AdapterName, Duration, Name, Section, ZoneName
 from edge_agent.identify.roster_signed import read_public_key
 
 __all__ = ["Config", "ConfigError", "Fault", "read_config"]
 
-_DURATION = re.compile(r"([0-9]{1,9}) *(s|min|h)")
-_WEEK_S = 7 * 24 * 3600
-_UNIT_S = {"s": 1, "min": 60, "h": 3600}
 
-
-def _duration(value: object) -> object:
-    """Read `90s`, `6min` or `1h` as seconds."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        # A ValueError, because that is what pydantic reports by its path.
-        raise ValueError(  # noqa: TRY004
-            f'a unit is missing: write "{value:g}s", "{value:g}min" or "{value:g}h"'
-        )
-    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError('a duration is an integer with s, min or h, such as "90s" or "6min"')
-    return int(match[1]) * _UNIT_S[match[2]]
-
-
-def _name(value: object) -> object:
-    if isinstance(value, str) and not re.fullmatch(r"[a-z0-9-]{1,64}", value):
-        near = re.sub(r"[^a-z0-9-]+", "-", value.lower()).strip("-")[:64]
-        hint = f', such as "{near}"' if near else ""
-        raise ValueError(f"1 to 64 of a-z, 0-9 and - are expected{hint}")
-    return value
-
-
-def _zone_name(value: object) -> object:
-    if isinstance(value, str) and not re.fullmatch(r"[a-z0-9-]([a-z0-9 -]{0,62}[a-z0-9-])?", value):
-        raise ValueError("1 to 64 of a-z, 0-9, - and inner spaces are expected")
-    return value
-
-
-Duration = Annotated[int, BeforeValidator(_duration)]  # seconds
-Name = Annotated[str, BeforeValidator(_name)]
-ZoneName = Annotated[str, BeforeValidator(_zone_name)]
-AdapterName = Annotated[str, Field(pattern=r"^hci\d+$")]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True
-    )
-
-
-class Mqtt(_Section):
+class Mqtt(Section):
     """Where the hub's broker is."""
 
     url: str
@@ -135,7 +91,7 @@ class Mqtt(_Section):
         return self
 
 
-class RosterSource(_Section):
+class RosterSource(Section):
     """Who opted in, and how that is proved."""
 
     public_key: str | None = None
@@ -168,7 +124,7 @@ class RosterSource(_Section):
         return self
 
 
-class Ble(_Section):
+class Ble(Section):
     """How Bluetooth is heard."""
 
     namespace: UUID | None = None
@@ -192,10 +148,10 @@ class Ble(_Section):
         return self
 
 
-class Presence(_Section):
+class Presence(Section):
     """What counts as a visit."""
 
-    dwell_milestones: tuple[Annotated[Duration, Field(ge=1, le=_WEEK_S)], ...] = (
+    dwell_milestones: tuple[Annotated[Duration, Field(ge=1, le=WEEK_S)], ...] = (
         60,
         300,
         900,
@@ -216,7 +172,7 @@ class Presence(_Section):
         return tuple(sorted(set(value)))
 
 
-class Zone(_Section):
+class Zone(Section):
     """A part of the store, covered by some gateways."""
 
     name: ZoneName
@@ -234,7 +190,7 @@ class Zone(_Section):
         return value
 
 
-class State(_Section):
+class State(Section):
     """What the agent keeps on disk."""
 
     directory: Path = Path("state")
@@ -265,6 +221,8 @@ class Config(BaseSettings):
     presence: Presence = Presence()
     zone: tuple[Zone, ...] = ()
     """The store's zones; none: one zone `store` that this gateway covers."""
+    hours: OpeningHours | None = None
+    """When the store is open; without it, always."""
     state: State = State()
 
     @property
@@ -315,6 +273,7 @@ _SECTIONS: Final[dict[str, type[BaseModel]]] = {
     "ble": Ble,
     "presence": Presence,
     "zone": Zone,
+    "hours": OpeningHours,
     "state": State,
 }
 

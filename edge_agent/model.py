@@ -37,6 +37,8 @@ __all__ = [
     "Sign",
     "Station",
     "StationEvent",
+    "StoreClosed",
+    "StoreOpened",
     "Visit",
     "Withdrawal",
 ]
@@ -232,7 +234,24 @@ class LeaseExpired:
     at: float
 
 
-Evidence = Sighting | RadioState | Withdrawal | LeaseExpired
+@dataclass(frozen=True, slots=True)
+class StoreClosed:
+    """The store shut its doors and let everybody out: whoever is heard from now on is no visitor.
+
+    `at` is when it did; one who learns of it later tells it with that time.
+    """
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoreOpened:
+    """Visits may begin from `at` on."""
+
+    at: float
+
+
+Evidence = Sighting | RadioState | Withdrawal | LeaseExpired | StoreClosed | StoreOpened
 
 
 class ExitReason(StrEnum):

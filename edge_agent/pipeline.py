@@ -8,6 +8,7 @@ from typing import Final
 
 from edge_agent.clock import Clock
 from edge_agent.config import Config
+from edge_agent.hours import Doors
 from edge_agent.identify.identifier import Directory, Identifier
 from edge_agent.model import LeaseExpired, Observation, PresenceEvent, RadioState, Withdrawal
 from edge_agent.publish.compose import Composer, Draft
@@ -15,11 +16,15 @@ from edge_agent.publish.contract import ClockQuality
 from edge_agent.publish.outbox import StoredVisit
 from edge_agent.publish.topics import Topics
 from edge_agent.track.belief import Floor
-from edge_agent.track.smoothed import SmoothedRule
-from edge_agent.track.tracker import OpenVisit, Tracker, TrackerSettings
+from edge_agent.track.evidence import EvidenceRule
+from edge_agent.track.fixtures import Fixture
+from edge_agent.track.presence import Observer, OpenVisit
+from edge_agent.track.store import Store
+from edge_agent.track.tracker import Tracker, TrackerSettings
 
 __all__ = ["Pipeline"]
 
+_FIXTURES: Final = {kind.value: kind for kind in Fixture}
 _VISITS: Final = uuid.UUID("5f1f6f0e-6d1b-4b0f-9a56-3c1d7f0d5a11")  # names visits (RFC 9562, v5)
 
 Decided = list[tuple[Draft, StoredVisit]]
@@ -34,6 +39,7 @@ class Pipeline:
         directory: Directory,
         clock: Clock,
         boot: str,
+        observer: Observer | None = None,
     ) -> None:
         """Join the parts.
 
@@ -42,10 +48,12 @@ class Pipeline:
             directory: the roster in force.
             clock: which also says whether anything may be resolved yet.
             boot: identifies this boot.
+            observer: is told what is heard and decided.
         """
         self._clock = clock
         self._boot = boot
         self._lease_ended = False
+        self._doors = None if config.hours is None else Doors(config.hours.calendar)
         self.identifier = Identifier(directory, config.ble.namespace, self._unix_if_known)
         self.composer = Composer(
             Topics(config.tenant, config.store, config.gateway),
@@ -59,9 +67,10 @@ class Pipeline:
             outside=frozenset(zone.name for zone in config.zones if zone.outside),
         )
         presence = config.presence
+        self.store = Store(floor, presence.exit_after_at_most, presence.enter_confidence)
         self._names = f"{config.tenant}/{config.store}/"
         self.tracker = Tracker(
-            SmoothedRule(floor, presence.exit_after_at_most),
+            EvidenceRule(self.store),
             TrackerSettings(
                 presence.enter_confidence,
                 presence.exit_after_at_most,
@@ -69,17 +78,19 @@ class Pipeline:
                 presence.dwell_milestones,
             ),
             self._name_visit,
+            observer,
         )
 
     @property
     def deadline(self) -> float | None:
         """When `advance` may next have something to say, boot-clock seconds."""
-        due = [at for at in (self.tracker.deadline, self._lease_at()) if at is not None]
+        turn = None if self._doors is None else self._doors.due(self._unix_if_known(0.0))
+        due = [at for at in (self.tracker.deadline, self._lease_at(), turn) if at is not None]
         return min(due, default=None)
 
     def feed(self, observation: Observation) -> Decided:
         """Take an observation; gives what it decided."""
-        decided = self._end_lease(observation.at)
+        decided = self._by_the_calendar(observation.at)
         if self._lease_ended and not isinstance(observation, RadioState):
             return decided
         evidence = self.identifier.identify(observation)
@@ -89,7 +100,7 @@ class Pipeline:
 
     def advance(self, now: float) -> Decided:
         """Let time pass until `now`; gives what that decided."""
-        return self._end_lease(now) + self._compose(self.tracker.advance(now))
+        return self._by_the_calendar(now) + self._compose(self.tracker.advance(now))
 
     def recall(self, visits: Iterable[StoredVisit]) -> None:
         """Take up the visits of before a restart, once UTC can be trusted."""
@@ -122,6 +133,14 @@ class Pipeline:
         if self._clock.quality() is ClockQuality.UNSYNCHRONISED:
             return None
         return self._clock.unix(at)
+
+    def _by_the_calendar(self, now: float) -> Decided:
+        """Tell the tracker what UTC alone decides up to `now`, in order."""
+        decided: Decided = []
+        if self._doors is not None and now >= self._doors.asks_at:
+            for turn in self._doors.turns(now, self._unix_if_known(0.0)):
+                decided += self._end_lease(turn.at) + self._compose(self.tracker.see(turn))
+        return decided + self._end_lease(now)
 
     def _lease_at(self) -> float | None:
         """Give the boot-clock instant at which the roster's lease ends, while it lies ahead."""
@@ -175,6 +194,7 @@ class Pipeline:
             sources=visit.sources,
             exit_decided_at=left,
             exit_decided_unix=None if left is None else self._clock.unix(left),
+            fixture=None if visit.fixture is None else visit.fixture.value,
         )
 
     def _recalled(self, visit: StoredVisit) -> OpenVisit:
@@ -192,4 +212,5 @@ class Pipeline:
             visit.milestones,
             visit.sources,
             left,
+            _FIXTURES.get(visit.fixture or ""),
         )

@@ -30,6 +30,14 @@ resume_within = "2min"
 name = "floor"
 gateways = ["gw-1"]
 """
+HOURS = """\
+[hours]
+timezone = "Europe/Berlin"
+open = ["mon-fri 09:00-20:00", "sat 10:00-18:00"]
+closed = ["2026-12-25"]
+sweep_after = "15min"
+[presence]
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -122,6 +130,18 @@ WRONG = [
     ('"floor"', '"Floor"', "zone[0].name", "inner spaces"),
     ('"floor"', '" floor"', "zone[0].name", "inner spaces"),
     ('["gw-1"]\n', "[]\n", "zone[0].gateways", "at least 1"),
+    ("[presence]", HOURS.replace("Europe/Berlin", "Berlin"), "hours.timezone", '"Europe/Berlin"'),
+    ("[presence]", HOURS.replace("sat", "saturday"), "hours.open[1]", '"sat"'),
+    ("[presence]", HOURS.replace("09:00", "9"), "hours.open[0]", '"09:00"'),
+    ("[presence]", HOURS.replace('"sat 10:00-18:00"', "6"), "hours.open[1]", "such as"),
+    ("[presence]", HOURS.replace("-12-25", "-13-25"), "hours.closed[0]", '"2026-12-25"'),
+    ("[presence]", HOURS.replace('"2026-12-25"', "7"), "hours.closed[0]", '"2026-12-25"'),
+    ("[presence]", HOURS.replace("sat ", "2026-12-25 "), "hours.closed", "2026-12-25 is also"),
+    ("[presence]", HOURS.replace('"15min"', '"5h"'), "hours.sweep_after", "less than or equal"),
+    ("[presence]", HOURS.replace('"15min"', "15"), "hours.sweep_after", '"15min"'),
+    ("[presence]", HOURS.replace("closed", "close"), "hours.close", '"closed"'),
+    ("[presence]", HOURS.replace('timezone = "Europe/Berlin"', ""), "hours.timezone", "missing"),
+    ("[presence]", '[hours]\ntimezone = "UTC"\nopen = []\n[presence]', "hours.open", "at least 1"),
     ('["gw-1"]\n', '["gw-1", "gw-1"]\n', "zone", "'gw-1' is named twice"),
     ('["gw-1"]\n', '["gw-1"]\noutside = true\n', "zone", "nobody could ever enter"),
     ('["gw-1"]\n', '["gw-1"]\n[[zone]]\nname = "floor"\ngateways = ["b"]\n', "zone", "'floor'"),
@@ -177,6 +197,16 @@ def test_a_misspelt_section_is_recognised(tmp_path: Path, misspelt: str, meant: 
 def test_what_the_design_permits_is_permitted(tmp_path: Path, old: str, new: str) -> None:
     """Other spellings of right values."""
     assert changed(tmp_path, old, new).store == "0042"
+
+
+def test_opening_hours_are_read(tmp_path: Path) -> None:
+    """With their holidays, quoted or as TOML has dates; without the section there are none."""
+    config = changed(tmp_path, "[presence]", HOURS)
+    assert config.hours is not None
+    assert [opening.closes_min for opening in config.hours.open] == [20 * 60, 18 * 60]
+    bare = HOURS.replace('"2026-12-25"', "2026-12-25").replace('sweep_after = "15min"', "")
+    assert changed(tmp_path, "[presence]", bare).hours == config.hours
+    assert changed(tmp_path, "acme", "acme").hours is None
 
 
 def test_milestones_are_put_in_order(tmp_path: Path) -> None:

@@ -104,6 +104,13 @@ def anna(at: float, gateway: str = "gw-1", rssi: int = -55) -> dict[str, Any]:
     return {"at": at, "gateway": gateway, "ble": heard}
 
 
+def bea(at: float) -> dict[str, Any]:
+    """Give Bea's tag."""
+    uid = {"0000feaa-0000-1000-8000-00805f9b34fb": "00ee" + UID.hex()}
+    heard = {"address": "E0:01:02:03:04:05", "rssi": -60, "service_data": uid}
+    return {"at": at, "gateway": "gw-1", "ble": heard}
+
+
 def stranger(at: float) -> dict[str, Any]:
     """Give a stranger's headphones."""
     heard = {"address": STRANGER, "rssi": -50, "manufacturer_data": {"76": "10020b00"}}
@@ -112,12 +119,9 @@ def stranger(at: float) -> dict[str, Any]:
 
 def day() -> list[dict[str, Any]]:
     """Give a minute with a phone, a tag, a station, strangers, two zones and a lost radio."""
-    uid = {"0000feaa-0000-1000-8000-00805f9b34fb": "00ee" + UID.hex()}
     lines = [anna(at / 2) for at in range(40)] + [anna(20 + at / 2, "gw-2") for at in range(40)]
     lines += [stranger(float(at)) for at in range(60)]
-    for at in range(60):
-        heard = {"address": "E0:01:02:03:04:05", "rssi": -60, "service_data": uid}
-        lines.append({"at": at + 0.3, "gateway": "gw-1", "ble": heard})
+    lines += [bea(at + 0.3) for at in range(60)]
     wifi = {"event": "associated", "address": "A4:C1:38:0B:0C:0D", "keyid": KEYID}
     lines.append({"at": 7.0, "gateway": "gw-1", "wifi": wifi})
     bound = {"event": "bound", "address": "A6:C1:38:0B:0C:0E", "visitor": "anna"}
@@ -158,6 +162,28 @@ def test_an_end_lets_time_pass(shop: Shop) -> None:
     assert leave["data"]["reason"] == "silence"
     early = shop.replay(shop.trace([*lines, {"at": 40.0, "end": True}]))
     assert ("anna", "exit") not in kinds(early)
+
+
+def test_a_closing_ends_the_visit_and_keeps_the_night_out(shop: Shop) -> None:
+    """The trace begins at ten; the store closes at 10:05 and lets shoppers out for a minute."""
+    hours = 'timezone = "Europe/Berlin"\nopen = ["sun 09:00-10:05"]\nsweep_after = "1min"\n'
+    shop.config.write_text(f"{CONFIG}[hours]\n{hours}", encoding="utf-8")
+    run = shop.replay(shop.trace([bea(at) for at in range(600)]))
+    assert kinds(run) == [("bea", "enter"), ("bea", "dwell"), ("bea", "exit")]
+    leave = run.events[-1]["data"]
+    assert (leave["reason"], leave["confidence"]) == ("store_closed", 1)
+    assert leave["exited_at"] == "2026-11-01T09:05:59.000Z"
+    assert leave["decided_at"] == "2026-11-01T09:06:00.000Z"
+
+
+def test_staff_and_tags_of_nobody_make_no_visits(shop: Shop) -> None:
+    """Bea's tag once she works here, and once she is not on the roster at all."""
+    trace = shop.trace([bea(at) for at in range(60)])
+    member = {"visitor": "bea", "eddystone_uid": UID.hex()}
+    for members, visits in (([member], True), ([{**member, "staff": True}], False), ([], False)):
+        roster = json.dumps({"members": members})
+        (shop.folder / "roster.json").write_text(roster, encoding="utf-8")
+        assert bool(shop.replay(trace).events) == visits
 
 
 def test_a_trace_may_come_from_stdin(shop: Shop) -> None:

@@ -76,6 +76,7 @@ class StoredVisit:
     sources: tuple[str, ...]
     exit_decided_at: float | None
     exit_decided_unix: float | None
+    fixture: str | None = None  # its visitor turned out to be none: why
 
 
 class Outbox:

@@ -1,1 +1,1 @@
-"""From sightings to visits: `tracker` says when a visit begins and ends, `smoothed` is how sure."""
+"""From sightings to visits: `tracker` says when a visit begins and ends, `evidence` is how sure."""

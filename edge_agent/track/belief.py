@@ -7,10 +7,11 @@ visits (events, milestones, resumption, lost radios) is the tracker's and the sa
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from edge_agent.model import ExitReason, Sighting
+from edge_agent.model import ExitReason, RadioState, Sighting
 
 __all__ = ["Belief", "Departure", "Floor", "Rule"]
 
@@ -47,6 +48,10 @@ class Belief(Protocol):
         """Take one sighting in; an older one than the newest must not move time back."""
 
     @property
+    def least_patience(self) -> float:
+        """Seconds of silence below which `patience` need not be asked: asked often, so cheap."""
+
+    @property
     def patience(self) -> float:
         """Seconds of silence after `last`, counted while somebody listened, that mean she left."""
 
@@ -57,8 +62,14 @@ class Belief(Protocol):
     def gone(self, silence: float) -> float:
         """Probability that she has left, after `silence` counted seconds or by the departure."""
 
-    def leave(self) -> None:
-        """The visit was ended: nothing collected speaks for her any more."""
+    def leave(self, *, cut_short: bool = False) -> None:
+        """The visit was ended, or she is forgotten: nothing collected speaks for her any more.
+
+        `cut_short`: not because she was believed to have left.
+        """
+
+    def explain(self) -> Mapping[str, float]:
+        """Give what the belief rests on, by name, for people."""
 
 
 class Rule(Protocol):
@@ -69,3 +80,6 @@ class Rule(Protocol):
 
     def recall(self, zone: str, last: float) -> Belief:
         """Begin the belief of a visitor whose visit was open when the agent stopped."""
+
+    def listen(self, state: RadioState) -> None:
+        """Take in that a receiver was lost or recovered."""

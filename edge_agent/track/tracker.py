@@ -10,10 +10,18 @@
     present    silence beyond patience, or a departure  left: Exit, dated to last evidence
     present    nobody able to hear her for `DEAF_S`     left: Exit gateway_stopped
     present    lease expired                            stranger: Exit lease_expired
+    present    the store closed                         left: Exit store_closed, for good
+    present    unmoved for hours                        fixture: Exit, dated to last movement
+    any        inside in closed hours, at opening       fixture
+    fixture    moved, if unmoved is why                 candidate
+    fixture    unheard for `ABSENT_S`                   stranger, without a word
     left       sure again, heard within resume_within   present: Enter resumed, same visit
     left       sure again, later                        present: Enter, a new visit
     left       resume_within over and silence           stranger
     any        consent withdrawn                        stranger, without a word
+
+Nobody becomes present while the store is closed. A stranger who may yet turn out a fixture is
+remembered for `ABSENT_S` (`fixtures`).
 
 How sure, and how much silence, is the rule's (`belief`). What is here holds for every rule: only
 silence that a healthy, trusted receiver listened through is counted; time never moves back,
@@ -40,17 +48,18 @@ from edge_agent.model import (
     PresenceEvent,
     RadioState,
     Sighting,
-    Visit,
+    StoreClosed,
+    StoreOpened,
     Withdrawal,
 )
-from edge_agent.track.belief import Belief, Rule
+from edge_agent.track.belief import Rule
+from edge_agent.track.fixtures import UNMOVED_SURE, Fixture
+from edge_agent.track.presence import DEAF_S, Observer, OpenVisit, Presence
 from edge_agent.track.silence import Listeners, Silence
 
-__all__ = ["DEAF_S", "OpenVisit", "Tracker", "TrackerSettings"]
+__all__ = ["Tracker", "TrackerSettings"]
 
-DEAF_S: Final = 1800.0  # nobody able to hear her for this long: the gateway, not she, has gone
-CANDIDATE_S: Final = 120.0  # a candidate unheard for this long was a passer-by
-_NEVER: Final = float("inf")
+_ORDERED: Final = (ExitReason.LEASE_EXPIRED, ExitReason.STORE_CLOSED)  # by rule: no doubt in them
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,41 +72,6 @@ class TrackerSettings:
     dwell_milestones: tuple[int, ...] = (60, 300, 900, 1800, 3600)
 
 
-@dataclass(frozen=True, slots=True)
-class OpenVisit:
-    """A visit as it outlives a restart; `exit_decided_at` is set while it may still be resumed."""
-
-    id: str
-    visitor: str
-    zone: str
-    entered_at: float
-    last_at: float
-    milestones: int = 0  # how many have been published
-    sources: tuple[str, ...] = ()
-    exit_decided_at: float | None = None
-
-
-class _Presence:
-    """All that is known of one visitor."""
-
-    __slots__ = ("belief", "due", "heard_at", "queued", "silence", "sources", "visit", "visitor")
-
-    def __init__(self, visitor: str, belief: Belief, silence: Silence) -> None:
-        self.visitor = visitor
-        self.belief = belief
-        self.silence = silence
-        self.visit: OpenVisit | None = None
-        self.heard_at = belief.last
-        self.sources: set[str] = set()
-        self.due = _NEVER  # when something falls due without further evidence
-        self.queued = _NEVER  # the earliest entry of the heap that is still this one's
-
-    @property
-    def open_visit(self) -> OpenVisit | None:
-        visit = self.visit
-        return visit if visit is not None and visit.exit_decided_at is None else None
-
-
 class Tracker:
     """Turns sightings into visits; every method gives the events it decided, in order."""
 
@@ -106,6 +80,7 @@ class Tracker:
         rule: Rule,
         settings: TrackerSettings,
         name_visit: Callable[[str, float], str],
+        observer: Observer | None = None,
     ) -> None:
         """Begin to track.
 
@@ -113,14 +88,18 @@ class Tracker:
             rule: how evidence is weighed.
             settings: what the operator set.
             name_visit: gives a visit its id, from the visitor and when she entered.
+            observer: is told what is heard and decided, and may ask why.
         """
         self._rule = rule
         self._settings = settings
         self._name_visit = name_visit
+        self._observer = observer
         self._now = float("-inf")
-        self._known: dict[str, _Presence] = {}
+        self._known: dict[str, Presence] = {}
         self._heap: list[tuple[float, str]] = []
         self._listeners = Listeners()
+        self._closed = False
+        self._opened_at = float("-inf")
 
     @property
     def deadline(self) -> float | None:
@@ -134,28 +113,24 @@ class Tracker:
 
     @property
     def open_visits(self) -> list[OpenVisit]:
-        """What must outlive a restart: visits open, and visits that may still be resumed."""
+        """What must outlive a restart: visits open, those that may be resumed, and fixtures'."""
         resumable = self._now - self._settings.resume_within
+        stored = (presence.stored for presence in self._known.values())
         return [
-            p.visit if p.open_visit is None else self._as_of_last(p, p.open_visit)
-            for p in self._known.values()
-            if p.visit is not None
-            and (p.visit.exit_decided_at is None or p.visit.exit_decided_at >= resumable)
+            visit
+            for visit in stored
+            if visit is not None
+            and (
+                visit.exit_decided_at is None
+                or visit.exit_decided_at >= resumable
+                or visit.fixture is not None
+            )
         ]
-
-    @staticmethod
-    def _as_of_last(presence: _Presence, visit: OpenVisit) -> OpenVisit:
-        sources = tuple(sorted(presence.sources.union(visit.sources)))
-        last = max(visit.entered_at, presence.belief.last)
-        return replace(visit, last_at=last, sources=sources)
 
     def visit_of(self, visitor: str) -> OpenVisit | None:
         """Give a visitor's visit, open or lately ended."""
         presence = self._known.get(visitor)
-        if presence is None or presence.visit is None:
-            return None
-        visit = presence.open_visit
-        return presence.visit if visit is None else self._as_of_last(presence, visit)
+        return None if presence is None else presence.stored
 
     def see(self, evidence: Evidence) -> list[PresenceEvent]:
         """Take evidence in. What fell due before it is decided first."""
@@ -169,6 +144,13 @@ class Tracker:
                 self._known.pop(evidence.visitor, None)
             case LeaseExpired():
                 events += self._end_all(ExitReason.LEASE_EXPIRED)
+                self._known.clear()
+                self._heap.clear()
+            case StoreClosed():
+                self._closed = True
+                events += self._end_all(ExitReason.STORE_CLOSED)
+            case StoreOpened():
+                self._open_doors(evidence.at)
         return events
 
     def advance(self, now: float) -> list[PresenceEvent]:
@@ -179,7 +161,7 @@ class Tracker:
             presence = self._known.get(visitor)
             if presence is None or presence.queued != at:
                 continue
-            presence.queued = _NEVER
+            presence.queued = float("inf")
             if presence.due <= at:
                 self._now = max(self._now, at)
                 events += self._fall_due(presence)
@@ -190,32 +172,46 @@ class Tracker:
 
     def _sighted(self, sighting: Sighting) -> Iterator[PresenceEvent]:
         presence = self._known.get(sighting.visitor)
-        if presence is None:
+        if presence is None or presence.lapsed:
             if not sighting.sign.present:
                 return
-            silence = Silence(self._listeners, sighting.at)
-            presence = _Presence(sighting.visitor, self._rule.meet(sighting), silence)
-            self._known[sighting.visitor] = presence
+            presence = self._meet(sighting, presence)
         else:
             presence.belief.hear(sighting)
+        if self._observer is not None:
+            self._observer.heard(sighting, presence.belief)
         if sighting.sign.present:
             radio = (sighting.gateway, sighting.radio)
             if self._listeners.lost_before(radio, sighting.at):  # it hears: then it listens
                 self._radio(RadioState(self._now, *radio, listening=True))
             presence.silence.broken(sighting)
+            presence.outlasted = False
             presence.heard_at = max(presence.heard_at, sighting.at)
             presence.sources.add(sighting.method.source)
+            rssi = sighting.rssi
+            if rssi is not None and presence.stillness.hear(sighting.gateway, rssi, sighting.at):
+                yield from self._judge(presence)
         yield from self._decide(presence)
         self._reschedule(presence)
 
-    def _decide(self, presence: _Presence) -> Iterator[PresenceEvent]:
+    def _meet(self, sighting: Sighting, presence: Presence | None) -> Presence:
+        belief, silence = self._rule.meet(sighting), Silence(self._listeners, sighting.at)
+        if presence is None:
+            presence = Presence(sighting.visitor, belief, silence, self._opened_at)
+            self._known[sighting.visitor] = presence
+        else:
+            presence.begin(belief, silence)
+        return presence
+
+    def _decide(self, presence: Presence) -> Iterator[PresenceEvent]:
         """Say what the newest evidence of a visitor changes."""
         belief, visit = presence.belief, presence.open_visit
         zone = belief.zone
+        if presence.fixture is not None:
+            return
         if visit is None:
             if zone is not None and belief.confidence >= self._settings.enter_confidence:
-                yield self._enter(presence, zone)
-                yield from self._dwell(presence)
+                yield from self._come_in(presence, zone)
             return
         if zone is not None and zone != visit.zone:
             yield self._move(presence, visit, zone)
@@ -224,30 +220,54 @@ class Tracker:
         if visit is not None and departure is not None and departure.at <= self._now:
             yield self._exit(presence, visit, departure.reason)
 
-    def _enter(self, presence: _Presence, zone: str) -> Enter:
+    def _judge(self, presence: Presence) -> Iterator[PresenceEvent]:
+        """Tell a fixture from a visitor, after another minute of levels."""
+        if presence.stillness.moving:
+            if presence.fixture is Fixture.UNMOVED:
+                presence.belief.leave(cut_short=True)
+            presence.stir(self._now)
+        elif presence.fixture is None and presence.stillness.unmoved:
+            presence.settle(Fixture.UNMOVED)
+            visit = presence.open_visit
+            if visit is not None:
+                yield self._exit(presence, visit, ExitReason.SILENCE)
+
+    def _come_in(self, presence: Presence, zone: str) -> Iterator[PresenceEvent]:
+        """Begin a visit, if this is the time for visits."""
+        if self._closed:
+            if presence.inside_since is None:
+                presence.inside_since = self._now
+        elif presence.belief.last >= presence.not_before:
+            yield self._enter(presence, zone)
+            yield from self._dwell(presence)
+
+    def _enter(self, presence: Presence, zone: str) -> PresenceEvent:
         """Open a visit as of its first evidence, or go on with the one ended too early."""
         belief, left = presence.belief, presence.visit
+        since = max(belief.since, presence.not_before)
         resumed = (
             left is not None
             and left.exit_decided_at is not None
             and self._settings.resume_within > 0
-            and belief.since <= left.exit_decided_at + self._settings.resume_within
+            and presence.not_before <= left.exit_decided_at
+            and since <= left.exit_decided_at + self._settings.resume_within
         )
         if left is not None and resumed:
             visit = replace(left, zone=zone, exit_decided_at=None)
         else:
-            name = self._name_visit(presence.visitor, belief.since)
-            visit = OpenVisit(name, presence.visitor, zone, belief.since, belief.last)
+            name = self._name_visit(presence.visitor, since)
+            visit = OpenVisit(name, presence.visitor, zone, since, belief.last)
         presence.visit = visit
-        return Enter(belief.since, self._about(presence, visit, belief.confidence), resumed)
+        about = presence.about(visit, self._now, belief.confidence)
+        return self._told(presence, Enter(since, about, resumed))
 
-    def _move(self, presence: _Presence, visit: OpenVisit, zone: str) -> Move:
+    def _move(self, presence: Presence, visit: OpenVisit, zone: str) -> PresenceEvent:
         presence.visit = moved = replace(visit, zone=zone)
         at = max(visit.entered_at, presence.belief.moved_at)
-        about = self._about(presence, moved, presence.belief.confidence)
-        return Move(at, about, visit.zone)
+        about = presence.about(moved, self._now, presence.belief.confidence)
+        return self._told(presence, Move(at, about, visit.zone))
 
-    def _dwell(self, presence: _Presence) -> Iterator[Dwell]:
+    def _dwell(self, presence: Presence) -> Iterator[PresenceEvent]:
         """Publish the milestones that the evidence has passed.
 
         Not those that only the clock has passed: were she gone already, a stay would have been
@@ -262,47 +282,62 @@ class Tracker:
                 return
             visit = replace(visit, milestones=visit.milestones + 1)
             presence.visit = visit
-            yield Dwell(
-                visit.entered_at + milestone,
-                self._about(presence, visit, presence.belief.confidence),
-                length,
-                milestone,
-            )
+            at = visit.entered_at + milestone
+            about = presence.about(visit, self._now, presence.belief.confidence)
+            yield self._told(presence, Dwell(at, about, length, milestone))
 
-    def _exit(self, presence: _Presence, visit: OpenVisit, reason: ExitReason) -> Exit:
-        """End a visit as of its last evidence; it may be resumed for a while."""
+    def _exit(self, presence: Presence, visit: OpenVisit, reason: ExitReason) -> PresenceEvent:
+        """End a visit as of its last evidence; it may be resumed for a while.
+
+        Evidence of a fixture is its last movement; what was told since, a move, is not denied.
+        """
         told = max((0, *self._settings.dwell_milestones[: visit.milestones]))
-        last = max(presence.belief.last, visit.entered_at + told)  # no exit denies a milestone
-        confidence = 1.0
-        if reason is not ExitReason.LEASE_EXPIRED:
+        last, confidence = presence.belief.last, 1.0
+        if presence.fixture is not None:
+            last = min(last, max(presence.stillness.moved_at, presence.belief.moved_at))
+            confidence = UNMOVED_SURE
+        elif reason not in _ORDERED:
             confidence = presence.belief.gone(presence.silence.counted(self._now))
-        about = self._about(presence, visit, confidence)
+        last = max(last, visit.entered_at + told)  # no exit denies a milestone
+        about = presence.about(visit, self._now, confidence)
+        length = max(last - visit.entered_at, told)
+        event = self._told(presence, Exit(last, about, length, reason))
         presence.visit = replace(
             visit, last_at=last, sources=about.sources, exit_decided_at=self._now
         )
         presence.sources.clear()
-        presence.belief.leave()
-        return Exit(last, about, max(last - visit.entered_at, told), reason)
+        presence.belief.leave(cut_short=reason in _ORDERED or reason is ExitReason.GATEWAY_STOPPED)
+        return event
 
-    def _about(self, presence: _Presence, visit: OpenVisit, confidence: float) -> Visit:
-        sources = tuple(sorted(presence.sources.union(visit.sources)))
-        return Visit(
-            visit.id, visit.visitor, visit.zone, visit.entered_at, self._now, sources, confidence
-        )
+    def _told(self, presence: Presence, event: PresenceEvent) -> PresenceEvent:
+        if self._observer is not None:
+            self._observer.decided(event, presence.explain(self._now))
+        return event
 
-    def _fall_due(self, presence: _Presence) -> Iterator[PresenceEvent]:
+    def _fall_due(self, presence: Presence) -> Iterator[PresenceEvent]:
         """Decide what the absence of evidence decides, at its own instant."""
         visit = presence.open_visit
         if visit is None:
-            del self._known[presence.visitor]
+            presence.belief.leave()
+            if presence.lapsed or presence.fixture is not None or not presence.memorable:
+                del self._known[presence.visitor]
+            else:
+                presence.lapsed = True
+                self._reschedule(presence)
             return
         departure, silence = presence.belief.departure, presence.silence
         if departure is not None and departure.at <= self._now:
             yield self._exit(presence, visit, departure.reason)
         elif silence.reaches(presence.belief.patience) <= self._now:
             yield self._exit(presence, visit, ExitReason.SILENCE)
-        else:
+        elif self._closed:
+            yield self._exit(presence, visit, ExitReason.STORE_CLOSED)
+        elif presence.outlasted or silence.deaf_until(DEAF_S) <= self._now:
             yield self._exit(presence, visit, ExitReason.GATEWAY_STOPPED)
+        else:  # her silence was not long enough yet: now it is known what is
+            presence.due = presence.runs_out()
+            self._queue(presence)
+            return
         self._reschedule(presence)
 
     def recall(self, visit: OpenVisit, now: float) -> None:
@@ -312,14 +347,16 @@ class Tracker:
         """
         self._now = max(self._now, now)
         belief = self._rule.recall(visit.zone, visit.last_at)
-        presence = _Presence(visit.visitor, belief, Silence(self._listeners, visit.last_at))
-        presence.visit = visit
+        unheard_since = visit.last_at if visit.fixture is None else self._now
+        silence = Silence(self._listeners, unheard_since)
+        presence = Presence(visit.visitor, belief, silence, self._opened_at)
+        presence.visit, presence.fixture = visit, visit.fixture
         self._known[visit.visitor] = presence
         self._reschedule(presence)
         if visit.exit_decided_at is not None:
             belief.leave()
-        elif self._now - visit.last_at > self._settings.exit_after_at_most:
-            presence.due = self._now
+        elif self._closed or self._now - visit.last_at > self._settings.exit_after_at_most:
+            presence.due, presence.outlasted = self._now, True
         self._queue(presence)
 
     def _radio(self, state: RadioState) -> None:
@@ -327,8 +364,11 @@ class Tracker:
         for presence in self._known.values():
             presence.silence.settle(state.at)
         self._listeners.set(state)
+        self._rule.listen(state)
         for presence in self._known.values():
             presence.silence.resume(state.at)
+            if state.listening:
+                presence.stillness.regain(state.gateway, state.at)
             self._reschedule(presence)
 
     def _end_all(self, reason: ExitReason) -> Iterator[PresenceEvent]:
@@ -336,28 +376,21 @@ class Tracker:
             visit = presence.open_visit
             if visit is not None:
                 yield self._exit(presence, visit, reason)
-        self._known.clear()
-        self._heap.clear()
+                self._reschedule(presence)
 
-    def _reschedule(self, presence: _Presence) -> None:
+    def _open_doors(self, at: float) -> None:
+        """Visits may begin again; the night has ended every resumption."""
+        self._closed, self._opened_at = False, at
+        for presence in self._known.values():
+            presence.open_doors(at)
+            self._reschedule(presence)
+
+    def _reschedule(self, presence: Presence) -> None:
         """Work out when the absence of evidence will next decide something."""
-        belief, silence, visit = presence.belief, presence.silence, presence.visit
-        if presence.open_visit is not None:
-            departure = belief.departure
-            presence.due = min(
-                _NEVER if departure is None else departure.at,
-                silence.reaches(belief.patience),
-                silence.deaf_until(DEAF_S),
-            )
-        else:
-            forgotten = presence.heard_at + CANDIDATE_S
-            if visit is not None and visit.exit_decided_at is not None:
-                resumable = visit.exit_decided_at + self._settings.resume_within
-                forgotten = max(forgotten, resumable + 1.0)  # a return at that instant counts
-            presence.due = forgotten
+        presence.due = presence.falls_due(self._settings.resume_within)
         self._queue(presence)
 
-    def _queue(self, presence: _Presence) -> None:
+    def _queue(self, presence: Presence) -> None:
         """Keep one entry of the heap per visitor, not later than what falls due."""
         if presence.due < presence.queued:
             presence.queued = presence.due

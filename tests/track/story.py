@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from edge_agent.model import (
     Dwell,
     Enter,
     Evidence,
     Exit,
+    LeaseExpired,
     Method,
     Move,
     PresenceEvent,
@@ -20,22 +21,42 @@ from edge_agent.model import (
     Sign,
 )
 from edge_agent.track.belief import Floor
-from edge_agent.track.smoothed import SmoothedRule
-from edge_agent.track.tracker import OpenVisit, Tracker, TrackerSettings
+from edge_agent.track.evidence import EvidenceRule
+from edge_agent.track.presence import OpenVisit
+from edge_agent.track.store import Store
+from edge_agent.track.tracker import Tracker, TrackerSettings
 
 NEAR = -55  # beside the gateway
 FAINT = -88  # at the edge of reception
+GONE = -93  # a step before silence
 FLOOR = Floor(
     zones={"gw-1": "floor", "gw-2": "floor", "gw-3": "cafe", "gw-4": "street"},
     outside=frozenset({"street"}),
 )
 
 
-def new_tracker(settings: TrackerSettings | None = None) -> Tracker:
+def new_store(settings: TrackerSettings, without: Iterable[str] = ()) -> Store:
+    """Give a store of which nothing is known yet, judged without some kinds of evidence."""
+    return Store(
+        FLOOR,
+        settings.exit_after_at_most,
+        settings.enter_confidence,
+        without=frozenset(without),
+    )
+
+
+def new_tracker(settings: TrackerSettings | None = None, store: Store | None = None) -> Tracker:
     """Give a tracker that names a visit by who entered when."""
     settings = settings or TrackerSettings()
-    rule = SmoothedRule(FLOOR, settings.exit_after_at_most)
+    rule = EvidenceRule(store or new_store(settings))
     return Tracker(rule, settings, lambda visitor, at: f"{visitor}@{at:g}")
+
+
+def ramp(begins: int, ends: int, levels: tuple[int, int]) -> Iterator[tuple[int, int]]:
+    """Give each second from `begins` until `ends`, and a level on the way, dBm."""
+    first, last = levels
+    for at in range(begins, ends):
+        yield at, round(first + (last - first) * (at - begins) / (ends - begins))
 
 
 def say(event: PresenceEvent) -> str:
@@ -62,16 +83,23 @@ class Story:
         resume_within: float = 120.0,
         milestones: tuple[int, ...] = (),
         sure: float = 0.9,
+        without: Iterable[str] = (),
     ) -> None:
         """Begin with an empty store."""
         self.settings = TrackerSettings(sure, exit_after, resume_within, milestones)
-        self.tracker = new_tracker(self.settings)
+        self.store = new_store(self.settings, without)
+        self.tracker = new_tracker(self.settings, self.store)
         self.events: list[PresenceEvent] = []
 
     @property
     def told(self) -> list[str]:
         """What came out, in words."""
         return [say(event) for event in self.events]
+
+    @property
+    def outline(self) -> list[str]:
+        """What came out, without the times."""
+        return [words.split(" @")[0] for words in self.told]
 
     @property
     def last(self) -> PresenceEvent:
@@ -107,6 +135,20 @@ class Story:
                 )
             )
 
+    def walks(
+        self,
+        begins: int,
+        ends: int,
+        levels: tuple[int, int],
+        *,
+        gateway: str = "gw-1",
+        who: str = "anna",
+        method: Method = Method.APP,
+    ) -> None:
+        """Her level at one gateway goes from the one to the other, heard once a second."""
+        for at, rssi in ramp(begins, ends, levels):
+            self.heard([at], rssi, gateway=gateway, who=who, method=method)
+
     def wifi(self, sign: Sign, *times: float, gateway: str = "gw-1", who: str = "anna") -> None:
         """Her station gives a sign at these seconds."""
         for at in times:
@@ -120,6 +162,10 @@ class Story:
         """A radio listens again."""
         self.sees(RadioState(float(at), gateway, radio, listening=True))
 
+    def lease_ends(self, at: float) -> None:
+        """Everybody's visit is over, wherever she is."""
+        self.sees(LeaseExpired(float(at)))
+
     def until(self, now: float) -> None:
         """Time passes without any evidence."""
         self.events += self.tracker.advance(float(now))
@@ -127,7 +173,8 @@ class Story:
     def restart(self, at: float) -> list[OpenVisit]:
         """Stop the agent and start it again; gives the visits that were kept."""
         kept = self.tracker.open_visits
-        self.tracker = new_tracker(self.settings)
+        self.store = new_store(self.settings)
+        self.tracker = new_tracker(self.settings, self.store)
         for visit in kept:
             self.tracker.recall(visit, float(at))
         return kept

@@ -7,14 +7,14 @@ import random
 import pytest
 
 from edge_agent.model import Method, Sign
-from tests.track.story import FAINT, NEAR, Story
+from tests.track.story import GONE, NEAR, Story
 
 
-@pytest.mark.parametrize("rssi", [-90, -85, -80, -77])
-def test_a_steady_passer_by_at_the_edge_makes_no_visit(rssi: int) -> None:
-    """Heard once a second for 59 s, and never as loud as the floor."""
+@pytest.mark.parametrize(("rssi", "seconds"), [(-92, 55), (-87, 50), (-83, 45), (-78, 40)])
+def test_a_steady_passer_by_at_the_edge_makes_no_visit(rssi: int, seconds: int) -> None:
+    """Heard once a second for less than a minute, and never as loud as the floor."""
     story = Story()
-    story.heard(range(60), rssi)
+    story.heard(range(seconds), rssi)
     story.until(1000)
     assert story.told == []
 
@@ -30,13 +30,33 @@ def test_a_passer_by_with_the_noise_of_the_air_makes_no_visit(seed: int) -> None
     assert story.told == []
 
 
+def test_who_walks_past_the_window_makes_no_visit() -> None:
+    """From the edge of earshot to -75 dBm and away again, in 40 s."""
+    story = Story()
+    story.walks(0, 20, (GONE, -75))
+    story.walks(20, 40, (-75, GONE))
+    story.until(1000)
+    assert story.told == []
+
+
+@pytest.mark.parametrize("method", [Method.APP, Method.APP_IOS])
+def test_who_comes_past_twice_is_still_a_passer_by(method: Method) -> None:
+    """Half a minute on her way there, and half a minute on her way back after twelve."""
+    story = Story()
+    for begins in (0, 720):
+        story.walks(begins, begins + 15, (GONE, -80), method=method)
+        story.walks(begins + 15, begins + 30, (-80, GONE), method=method)
+    story.until(2000)
+    assert story.told == []
+
+
 def test_a_faint_phone_enters_after_a_minute_and_not_before() -> None:
-    """She entered when she was first heard; it was only known later."""
+    """She entered when she was first heard or soon after; it was only known later."""
     story = Story()
     story.heard(range(200), -82)
     (enter,) = story.events
-    assert enter.at == 0
-    assert enter.visit.decided_at == 60
+    assert 0 <= enter.at <= 20
+    assert 50 <= enter.visit.decided_at <= 90
 
 
 def test_a_station_that_roams_moves_where_no_gateway_measures_her() -> None:
@@ -50,25 +70,25 @@ def test_a_station_that_roams_moves_where_no_gateway_measures_her() -> None:
 
 
 def test_a_return_teaches_how_long_this_phone_is_silent() -> None:
-    """A faint iPhone falls silent for 150 s: the first time that looks like leaving."""
+    """It fades and falls silent, which looks like leaving; the second time less so."""
     story = Story()
-    for begins in (0, 270, 540):
-        story.heard(range(begins, begins + 120), FAINT, method=Method.APP_IOS)
-    story.until(700)
-    assert story.told == [
-        "enter floor @0",
-        "exit silence @119",
-        "enter again floor @270",
-    ]
+    decided = []
+    for begins in (0, 270):
+        story.heard(range(begins, begins + 180), -65)
+        story.walks(begins + 180, begins + 200, (-65, GONE))
+        story.until(begins + 269 if begins == 0 else 2000)
+        decided.append(story.last.visit.decided_at - begins - 199)
+    assert story.outline == ["enter floor", "exit silence", "enter again floor", "exit silence"]
+    assert decided[1] > 1.5 * decided[0]
 
 
 def test_a_return_at_the_last_instant_of_the_respite_resumes() -> None:
     """Gone at 0 and known at 60; back at exactly 60 + 120."""
     story = Story(exit_after=60.0, resume_within=120.0)
-    story.heard(range(-20, 1), NEAR)
+    story.heard(range(-100, 1), NEAR)
     story.until(61)
     story.heard(range(180, 200), NEAR)
-    assert [word.split(" @")[0] for word in story.told] == [
+    assert story.outline == [
         "enter floor",
         "exit silence",
         "enter again floor",

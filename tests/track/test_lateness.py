@@ -81,3 +81,12 @@ def test_a_whole_second_radio_that_lags_changes_nothing() -> None:
             story.heard([at - 3], gateway="gw-2")
     story.until(1000)
     assert story.told == ["enter floor @0", "exit silence @100"]
+
+
+def test_a_late_sign_of_her_station_moves_her_nowhere() -> None:
+    """Roamed to the cafe at 100; that the floor heard her at 98 is told after it."""
+    story = Story()
+    story.wifi(Sign.ASSOCIATED, 0)
+    story.wifi(Sign.ASSOCIATED, 100, gateway="gw-3")
+    story.wifi(Sign.HEARD, 98)
+    assert story.outline == ["enter floor", "move floor>cafe"]

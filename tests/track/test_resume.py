@@ -7,16 +7,17 @@ import pytest
 from edge_agent.model import Enter, Exit
 from tests.track.story import Story
 
-DECIDED = 10 + 360  # when the silence since 10 is an exit
+LAST = 99
+DECIDED = LAST + 360  # when the silence since `LAST` is an exit
 
 
 def back_at(at: float, resume_within: float = 120.0) -> Story:
-    """Heard from 0 to 10, left by silence, and back at `at` for good."""
+    """Heard from 0 to 99, left by silence, and back at `at` for a minute."""
     story = Story(resume_within=resume_within)
-    story.heard([0, 5, 10])
+    story.heard(range(LAST + 1))
     story.until(DECIDED)
-    assert story.told == ["enter floor @0", "exit silence @10"]
-    story.heard([at, at + 5, at + 10])
+    assert story.told == ["enter floor @0", f"exit silence @{LAST}"]
+    story.heard(at + second for second in range(61))
     return story
 
 
@@ -44,12 +45,12 @@ def test_nothing_is_resumed_where_the_operator_says_never() -> None:
 
 
 def test_the_last_exit_counts() -> None:
-    """Back at 400 and gone at 410: the second exit's dwell is from 0 and includes the gap."""
-    story = back_at(400)
+    """Back at 500 and gone at 560: the second exit's dwell is from 0 and includes the gap."""
+    story = back_at(500)
     story.until(2000)
     leave = story.last
     assert isinstance(leave, Exit)
-    assert (leave.at, leave.dwell_s, leave.visit.id) == (410, 410, "anna@0")
+    assert (leave.at, leave.dwell_s, leave.visit.id) == (560, 560, "anna@0")
 
 
 def test_a_milestone_is_told_once_however_often_she_resumes() -> None:
@@ -57,7 +58,7 @@ def test_a_milestone_is_told_once_however_often_she_resumes() -> None:
     story = Story(milestones=(60, 300))
     story.heard(range(80))
     story.until(79 + 360)
-    story.heard([450, 455, 460])
+    story.heard(range(450, 470))
     assert story.told == [
         "enter floor @0",
         "dwell 60 @60",
@@ -70,17 +71,17 @@ def test_a_milestone_is_told_once_however_often_she_resumes() -> None:
 def test_she_may_resume_in_another_zone() -> None:
     """Heard again in the café: the same visit goes on there."""
     story = Story()
-    story.heard([0, 5, 10])
+    story.heard(range(LAST + 1))
     story.until(DECIDED)
-    story.heard(range(400, 415), gateway="gw-3")
-    assert story.told[-1] == "enter again cafe @400"
+    story.heard(range(500, 530), gateway="gw-3")
+    assert story.told[-1] == "enter again cafe @500"
 
 
 def test_one_packet_after_the_exit_resumes_nothing() -> None:
     """She must be as surely there as for any enter."""
     story = Story()
-    story.heard([0, 5, 10])
+    story.heard(range(LAST + 1))
     story.until(DECIDED)
     story.heard([DECIDED + 10])
     story.until(DECIDED + 1000)
-    assert story.told == ["enter floor @0", "exit silence @10"]
+    assert story.told == ["enter floor @0", f"exit silence @{LAST}"]

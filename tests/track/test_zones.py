@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edge_agent.model import Exit, Sign
-from tests.track.story import FAINT, NEAR, Story
+from tests.track.story import FAINT, NEAR, Story, say
 
 FAR = -75
 
@@ -22,7 +22,7 @@ def test_she_goes_from_one_zone_to_another() -> None:
     story = Story()
     walk(story, 0, 60, "gw-1", "gw-3")
     walk(story, 60, 120, "gw-3", "gw-1")
-    assert [word.split(" @")[0] for word in story.told] == ["enter floor", "move floor>cafe"]
+    assert story.outline == ["enter floor", "move floor>cafe"]
     assert 60 <= story.last.at <= 65
     assert story.last.visit.decided_at >= story.last.at + 5
     assert story.last.visit.zone == "cafe"
@@ -51,7 +51,7 @@ def test_a_gateway_that_loses_her_gives_her_up() -> None:
     story = Story()
     story.heard(range(60), NEAR)
     story.heard(range(60, 140), -80, gateway="gw-3")
-    assert [word.split(" @")[0] for word in story.told] == ["enter floor", "move floor>cafe"]
+    assert story.outline == ["enter floor", "move floor>cafe"]
 
 
 def test_she_leaves_by_the_door() -> None:
@@ -60,7 +60,7 @@ def test_she_leaves_by_the_door() -> None:
     walk(story, 0, 60, "gw-1", "gw-4")
     walk(story, 60, 90, "gw-4", "gw-1")
     leave = story.last
-    assert [word.split(" @")[0] for word in story.told] == [
+    assert story.outline == [
         "enter floor",
         "exit left_by_door",
     ]
@@ -68,6 +68,40 @@ def test_she_leaves_by_the_door() -> None:
     assert 60 <= leave.at <= 64
     assert leave.visit.decided_at < 90
     assert leave.visit.confidence == 0.95
+
+
+def test_a_lost_street_radio_neither_ends_nor_begins_a_visit() -> None:
+    """The pavement is no longer covered: who was inside stays there, her levels as before."""
+    story = Story()
+    walk(story, 0, 120, "gw-1", "gw-4")
+    story.lost(120, gateway="gw-4")
+    story.heard(range(121, 300), NEAR)
+    story.recovered(300, gateway="gw-4")
+    walk(story, 301, 400, "gw-1", "gw-4")
+    assert story.outline == ["enter floor"]
+
+
+def test_the_first_on_the_pavement_ends_no_visit() -> None:
+    """Anna is inside and never heard outside; then the street's gateway hears its first, Bea."""
+    story = Story()
+    for at in range(300):
+        story.heard([at], -70)
+        if at >= 100:
+            story.heard([at + 0.5], NEAR, gateway="gw-4", who="bea")
+    assert [(event.visit.visitor, say(event)) for event in story.events] == [
+        ("anna", "enter floor @0")
+    ]
+
+
+def test_walking_past_the_door_is_no_visit() -> None:
+    """Where the pavement is covered: nearer to the door than to anything, and on."""
+    story = Story()
+    for at in range(40):
+        away = abs(at - 20)
+        story.heard([at], -62 - away, gateway="gw-4")
+        story.heard([at + 0.5], -78 - away // 2, gateway="gw-1")
+    story.until(1000)
+    assert story.told == []
 
 
 def test_being_on_the_pavement_is_no_visit() -> None:
@@ -92,7 +126,7 @@ def test_inside_the_street_is_heard_too() -> None:
     for at in range(300):
         story.heard([at], -82, gateway="gw-1")
         story.heard([at + 0.5], FAINT if at % 30 else -80, gateway="gw-4")
-    assert [word.split(" @")[0] for word in story.told] == ["enter floor"]
+    assert story.outline == ["enter floor"]
 
 
 def test_an_association_does_not_say_where_she_stands() -> None:
@@ -111,7 +145,7 @@ def test_bluetooth_tells_the_zone_where_wifi_let_her_in() -> None:
     story = Story()
     story.wifi(Sign.ASSOCIATED, 0)
     story.heard(range(10, 60), NEAR, gateway="gw-3")
-    assert [word.split(" @")[0] for word in story.told] == ["enter floor", "move floor>cafe"]
+    assert story.outline == ["enter floor", "move floor>cafe"]
 
 
 def test_no_exit_takes_back_a_milestone() -> None:
@@ -122,7 +156,7 @@ def test_no_exit_takes_back_a_milestone() -> None:
         story.heard([tenth / 10], -60, gateway="gw-4")
         story.heard([tenth / 10 + 0.05], -68, gateway="gw-1")
     leave = story.last
-    assert [word.split(" @")[0] for word in story.told][-1] == "exit left_by_door"
+    assert story.outline[-1] == "exit left_by_door"
     assert isinstance(leave, Exit)
     assert leave.dwell_s >= (60 if "dwell 60 @60" in story.told else 0)
 
@@ -135,5 +169,5 @@ def test_back_through_the_door(wait: int) -> None:
     walk(story, 60, 60 + wait, "gw-4", "gw-1")
     walk(story, 60 + wait, 90 + wait, "gw-1", "gw-4")
     again = "again " if wait < 120 else ""
-    words = [word.split(" @")[0] for word in story.told]
+    words = story.outline
     assert words == ["enter floor", "exit left_by_door", f"enter {again}floor"]
