@@ -5,7 +5,7 @@ UV := $(VENV)/bin/uv
 # What the tests use of the system, as command:package.
 SYSTEM := mosquitto:mosquitto dbus-daemon:dbus-daemon systemd-analyze:systemd
 
-.PHONY: demo test lint format bench faults clean system
+.PHONY: demo test lint format bench bench-presence faults clean system
 
 demo: $(VENV)/.demo ## a simulated store, a broker, the agent and a hub; DEMO_SECONDS=30 ends by itself
 	@$(VENV)/bin/edge-agent demo
@@ -25,6 +25,9 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.dev system ## the promises in numbers, measured here
 	$(VENV)/bin/python -m simulators.bench
+
+bench-presence: $(VENV)/.dev ## our tracker against every peer's rule; BENCH_PRESENCE=--short takes a minute
+	$(VENV)/bin/python -m simulators contest --out simulators/contest/results $(BENCH_PRESENCE)
 
 faults: $(VENV)/.dev system ## kill -9 of agent, broker and hub at random for a minute
 	$(VENV)/bin/python -m simulators.faults --seconds 60 --events 20000

@@ -1,0 +1,1 @@
+"""The presence contest: our tracker and its peers' rules over the same sightings."""
