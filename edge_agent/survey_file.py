@@ -24,7 +24,9 @@ VERSION: Final = 1
 _QUIETEST: Final = -150.0  # dBm or dB, of any level or difference of two
 _LOUDEST: Final = 100.0
 _WIDEST: Final = 50.0**2  # dB squared
+_LARGEST: Final = 1 << 20  # octets
 _MOST: Final = 1e12
+_LEAST: Final = 0.01
 
 
 class SurveyUnusableError(Exception):
@@ -52,11 +54,11 @@ class _File(BaseModel):
             ("level", all(_QUIETEST <= dbm <= _LOUDEST for dbm in levels)),
             ("weakest level", _QUIETEST <= receivers.weakest_dbm <= _LOUDEST),
             ("variance", all(0.0 <= spread.variance <= _WIDEST for spread in spreads)),
-            ("worth", all(0.0 < spread.worth <= _MOST for spread in spreads)),
+            ("worth", all(1.0 <= spread.worth <= _MOST for spread in spreads)),
             ("number of naps", all(0.0 <= ended <= reached <= _MOST for reached, ended in naps)),
             ("number of naps", all(reached > 0.0 for reached, _ in naps)),
-            ("number of visits", 0.0 < survey.visits <= _MOST),
-            ("number of passers-by", 0.0 < survey.passings <= _MOST),
+            ("number of visits", _LEAST <= survey.visits <= _MOST),
+            ("number of passers-by", _LEAST <= survey.passings <= _MOST),
             ("number of levels", all(0 <= radio.levels <= _MOST for radio in radios)),
         ):
             if not good:
@@ -83,6 +85,8 @@ def read_lessons(config: Config) -> Lessons | None:
     """
     path = survey_file(config)
     try:
+        if path.exists() and not (path.is_file() and path.stat().st_size <= _LARGEST):
+            raise SurveyUnusableError(f"{path} is not a file of the agent's: remove it")
         found = _File.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
@@ -91,7 +95,7 @@ def read_lessons(config: Config) -> Lessons | None:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(map(str, first["loc"]))
-        raise SurveyUnusableError(f"{path} makes no sense: {where} {first['msg']}") from None
+        raise SurveyUnusableError(f"{path} makes no sense: {where!r} {first['msg']}") from None
     if found.model_dump(include={"store", "zones", "outside"}) != _place(config):
         raise SurveyUnusableError(f"{path} was learnt in another store, or with other zones")
     return found.lessons

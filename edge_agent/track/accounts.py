@@ -32,11 +32,13 @@ PASSING_S: Final = 45.0
 PASSING_SHAPE: Final = 4.0
 LINGER: Final = 0.03
 LINGER_S: Final = 150.0
+LONGEST_S: Final = 3600.0  # beyond, the share vanishes, and has no logarithm
 
 
 def still_passing(age: float) -> float:
     """Give the share of passers-by who are still heard `age` seconds after the first time."""
-    walking = math.exp(-math.pow(max(0.0, age) / PASSING_S, PASSING_SHAPE))
+    age = max(0.0, min(age, LONGEST_S))
+    walking = math.exp(-math.pow(age / PASSING_S, PASSING_SHAPE))
     return (1.0 - LINGER) * walking + LINGER * math.exp(-age / LINGER_S)
 
 

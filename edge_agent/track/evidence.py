@@ -54,7 +54,6 @@ MEMORY: Final = 4.0  # log odds: one in fifty has left since the last minute
 STRANGER: Final = -3.0  # where a door is covered: most who come past do not come in
 FOLLOWS_S: Final = 30.0
 SIDE_STEP_S: Final = 3.0  # of a gap at most: gateways wake to her one after the other
-MOST_NEWS: Final = 1.0  # times: what she sounds like after a silence is all new
 SIDE_FOLLOWS_S: Final = (40.0, 20.0, 2.5)  # by loudness: who is that near walks
 REMEMBERED: Final = 0.5  # of what evidence says now: one shadow does not undo a visit
 LEAST_MEMORY: Final = 1.0  # levels alone do not outweigh having come in
@@ -291,7 +290,7 @@ class EvidenceBelief:
     def _weigh_level(self, level: float, gap: float, at: float) -> None:
         if self._known_inside:
             self._evidence = self._loud.insider(level, self._naps.cadence)
-            self._follow(min(MOST_NEWS, gap / FOLLOWS_S), LEAST_MEMORY)
+            self._follow(min(1.0, gap / FOLLOWS_S), LEAST_MEMORY)
             return
         peak = None if self._stretch is None else self._stretch.peak
         age = at - (at if self._first is None else self._first)
@@ -323,10 +322,11 @@ class EvidenceBelief:
 
     def _time_account(self, at: float) -> float:
         """Say what the length of being heard tells; on a covered pavement one may linger."""
-        age = 0.0 if self._first is None else at - self._first
-        if not self._store.sided:
-            return time_account(age, self._store.survey.comes_in)
-        return linger_account(age) if self._evidence > -UNDECIDED else 0.0
+        sided = self._store.sided
+        if self._first is None or (sided and self._evidence <= -UNDECIDED):
+            self._first = at  # heard to be outside: her coming in has not begun
+        age = at - self._first
+        return linger_account(age) if sided else time_account(age, self._store.survey.comes_in)
 
     def _come_in(self, at: float) -> None:
         """She is inside, and that is remembered."""

@@ -50,11 +50,15 @@ LATE_S: Final = 4.0
 EARLY_S: Final = (6.0, 16.0)
 READINGS: Final = 17
 STEPS: Final = 9  # of bisection: to 1 %
+FARTHEST: Final = 30.0  # log odds: beyond, nobody tells the difference
+_NEXT_TO_ONE: Final = 1.0 / (1.0 + math.exp(-FARTHEST))
 
 
 def probability(log_odds: float) -> float:
     """Turn log odds into a probability."""
-    return 1.0 / (1.0 + math.exp(-capped(log_odds, 30.0)))
+    if log_odds >= FARTHEST:
+        return _NEXT_TO_ONE
+    return 1.0 / (1.0 + math.exp(-log_odds)) if log_odds > -FARTHEST else 1.0 - _NEXT_TO_ONE
 
 
 def log_odds(probability: float) -> float:
@@ -64,7 +68,7 @@ def log_odds(probability: float) -> float:
 
 def capped(value: float, most: float) -> float:
     """Keep a value within `most` of 0."""
-    return max(-most, min(most, value))
+    return most if value > most else max(value, -most)
 
 
 def dark_rate(own: float, deviation: float, weakest: float) -> float:

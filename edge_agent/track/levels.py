@@ -20,8 +20,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Set as AbstractSet
+from typing import Final, NamedTuple
 
 from edge_agent.model import Sighting
 from edge_agent.track.belief import Floor
@@ -41,15 +41,15 @@ RISE_DB: Final = 4.0
 USUAL_S: Final = 60.0
 KNOWN_S: Final = 5.0
 _TX_REFERENCE: Final = -59
+_TX: Final = range(-100, -19)  # dBm at 1 m that a transmitter may claim
 _LATE_SHARE: Final = 0.1  # what a sighting from before counts: it may colour, not lead
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """The levels of one instant, dBm; None where no gateway of that side hears her."""
 
     zones: Mapping[str, float]  # of the inside zones
-    fresh: frozenset[str]  # those whose gateways heard her lately
+    fresh: AbstractSet[str]  # those whose gateways heard her lately
     loudest: str | None  # of them
     inside: float | None
     outside: float | None
@@ -62,6 +62,13 @@ class _Level:
 
     def __init__(self, dbm: float, at: float, reading: int) -> None:
         self.dbm, self.heard_at, self.reading = dbm, at, reading
+
+
+def _loudest(zones: Mapping[str, float]) -> str | None:
+    """Name the loudest zone; of two as loud, always the same."""
+    if len(zones) < 2:  # noqa: PLR2004 - nothing to compare
+        return next(iter(zones), None)
+    return max(zones, key=lambda zone: (zones[zone], zone))
 
 
 class Levels:
@@ -78,7 +85,8 @@ class Levels:
 
     def hear(self, sighting: Sighting, rssi: int) -> None:
         """Take one sighting in; one that is older than the newest may not lead."""
-        dbm = float(rssi if sighting.tx is None else rssi - sighting.tx + _TX_REFERENCE)
+        said = sighting.tx if sighting.tx in _TX else None  # absurd bytes say nothing
+        dbm = float(rssi if said is None else rssi - said + _TX_REFERENCE)
         level = self._levels.get(sighting.gateway)
         if level is None:
             self._levels[sighting.gateway] = _Level(dbm, sighting.at, self.readings)
@@ -107,9 +115,9 @@ class Levels:
                 zones[zone] = max(zones.get(zone, FLOOR_DBM), dbm)
                 if self.readings - level.reading - 1 <= MISSED:
                     fresh.add(zone)
-        loudest = max(zones, key=lambda zone: (zones[zone], zone), default=None)
+        loudest = _loudest(zones)
         inside = None if loudest is None else zones[loudest]
-        self._latest = Reading(zones, frozenset(fresh), loudest, inside, outside)
+        self._latest = Reading(zones, fresh, loudest, inside, outside)
         return self._latest
 
     def explain(self) -> dict[str, float]:

@@ -144,6 +144,12 @@ class Presence:
             forgotten = max(forgotten, resumable + 1.0)  # a return at that instant counts
         return forgotten
 
+    def look_again(self, resume_within: float) -> float:
+        """Work out when something falls due, for she may have been heard since it was queued."""
+        if not self.outlasted:
+            self.due = self.falls_due(resume_within)
+        return self.due
+
     def runs_out(self) -> float:
         """Give the time at which the absence of evidence will decide something: ask when it may."""
         departure = self.belief.departure

@@ -40,7 +40,11 @@ class Listeners:
         """Tell whether one of these receivers listens; None stands for whichever there are."""
         if radios is None:
             return any(self._listening.values())
-        return any(self._listening.get(radio, True) for radio in radios)
+        listening = self._listening
+        for radio in radios:  # a loop, for it is asked at every sighting  # noqa: SIM110
+            if listening.get(radio, True):
+                return True
+        return False
 
 
 class Silence:

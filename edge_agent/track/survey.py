@@ -87,6 +87,7 @@ class Spread:
         """
         most = ODD_SD * self.sd
         value = self.mean + max(-most, min(most, value - self.mean))
+        spread = min(spread, most)
         self._n += weight
         self._sum += weight * value
         self._sum_of_squares += weight * (value * value + spread * spread)
@@ -238,10 +239,8 @@ class Stretch:
             for sums, spread in zip(self._sides, survey.side_in, strict=True):
                 if sums.n >= EDGE_BLOCKS // 2:
                     sums.teach(spread)
-        if steady and span > VISIT_S:
-            survey.visits += 1.0
-        elif steady and span < PASSING_S:
-            survey.passings += 1.0
+        if steady and (span > VISIT_S or span < PASSING_S):
+            survey.count(came_in=span > VISIT_S)
         if steady and span > BLOCK_S / 2:
             self._teach_edge(survey, span)
 
@@ -309,8 +308,15 @@ class Survey:
             lengths = self._naps[method] = NapLengths()
         return lengths
 
+    def count(self, *, came_in: bool) -> None:
+        """Count one who came in, or passed by; the latest some hundred tell."""
+        self.visits += came_in
+        self.passings += not came_in
+        kept = min(1.0, MEMORY / (self.visits + self.passings))
+        self.visits, self.passings = self.visits * kept, self.passings * kept
+
     @property
     def comes_in(self) -> float:
         """Log odds that one who is heard for the first time comes in, and does not pass by."""
-        odds = math.log(self.visits / self.passings)
+        odds = math.log(self.visits) - math.log(self.passings)
         return max(-MOST_CAPTURE, min(MOST_CAPTURE, odds))

@@ -59,6 +59,7 @@ from edge_agent.track.silence import Listeners, Silence
 
 __all__ = ["Tracker", "TrackerSettings"]
 
+SOONEST_S: Final = 15.0  # after a sighting, that silence may decide something
 _ORDERED: Final = (ExitReason.LEASE_EXPIRED, ExitReason.STORE_CLOSED)  # by rule: no doubt in them
 
 
@@ -92,6 +93,7 @@ class Tracker:
         """
         self._rule = rule
         self._settings = settings
+        self._soonest = min(SOONEST_S, settings.exit_after_at_most)
         self._name_visit = name_visit
         self._observer = observer
         self._now = float("-inf")
@@ -162,11 +164,11 @@ class Tracker:
             if presence is None or presence.queued != at:
                 continue
             presence.queued = float("inf")
-            if presence.due <= at:
-                self._now = max(self._now, at)
-                events += self._fall_due(presence)
-            else:
+            if presence.look_again(self._settings.resume_within) > at:
                 self._queue(presence)
+                continue
+            self._now = max(self._now, at)
+            events += self._fall_due(presence)
         self._now = max(self._now, now)
         return events
 
@@ -192,7 +194,8 @@ class Tracker:
             if rssi is not None and presence.stillness.hear(sighting.gateway, rssi, sighting.at):
                 yield from self._judge(presence)
         yield from self._decide(presence)
-        self._reschedule(presence)
+        if not sighting.sign.present or presence.queued > presence.heard_at + self._soonest:
+            self._reschedule(presence)  # else what is queued comes first, and looks again
 
     def _meet(self, sighting: Sighting, presence: Presence | None) -> Presence:
         belief, silence = self._rule.meet(sighting), Silence(self._listeners, sighting.at)

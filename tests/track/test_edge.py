@@ -7,7 +7,7 @@ import random
 import pytest
 
 from edge_agent.model import Method, Sign
-from tests.track.story import GONE, NEAR, Story
+from tests.track.story import FAINT, GONE, NEAR, Story
 
 
 @pytest.mark.parametrize(("rssi", "seconds"), [(-92, 55), (-87, 50), (-83, 45), (-78, 40)])
@@ -93,3 +93,24 @@ def test_a_return_at_the_last_instant_of_the_respite_resumes() -> None:
         "exit silence",
         "enter again floor",
     ]
+
+
+def test_who_lingers_outside_does_not_come_in_when_the_pavement_falls_deaf() -> None:
+    """Ten minutes on the pavement are no evidence for the inside, whatever is lost then."""
+    story = Story()
+    for at in range(600):
+        story.heard([at], -65, gateway="gw-4")
+        story.heard([at + 0.1], FAINT)
+    story.lost(600.0, gateway="gw-4")
+    story.heard(range(601, 620), FAINT)
+    assert story.events == []
+
+
+def test_a_day_and_a_half_in_earshot_is_no_error() -> None:
+    """Whoever is heard outside for days may come in one day."""
+    story = Story()
+    for at in range(0, 40 * 3600, 120):  # to and fro, so that nobody takes her for a fixture
+        story.heard([at], -60 if at // 3600 % 2 else -85, gateway="gw-4")
+    begins = 40 * 3600
+    story.heard(range(begins, begins + 60), NEAR)
+    assert [event.split()[0] for event in story.told] == ["enter"]
