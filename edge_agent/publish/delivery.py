@@ -88,9 +88,14 @@ class Delivery:
         """The outbox holds events up to `highest` now."""
         self.highest = max(self.highest, highest)
 
-    def sendable(self, now: float) -> Iterator[int]:
-        """Give the seqs to publish now, in order; each counts as in flight once given."""
-        while len(self._in_flight) < self._window and not self._blocked:
+    def sendable(self, now: float, taken: int = 0) -> Iterator[int]:
+        """Give the seqs to publish now, in order; each counts as in flight once given.
+
+        Args:
+            now: seconds.
+            taken: how much of the window is taken by other publishes.
+        """
+        while len(self._in_flight) + taken < self._window and not self._blocked:
             while self._next in self._in_flight:
                 self._next += 1
             if self._next > min(self.highest, self.watermark + AHEAD):

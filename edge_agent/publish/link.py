@@ -3,19 +3,23 @@
 outbox --> in flight --> broker --> hub
    ^                                 |
    +----------- watermark -----------+
+
+Beside the events it carries letters: the birth, and what the hub's other channels have to say.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
 from pydantic import ValidationError
 
 from edge_agent.config import Mqtt
+from edge_agent.publish.channel import Accepted as LetterAccepted
+from edge_agent.publish.channel import Channel, Letter, Letters
 from edge_agent.publish.compose import Composer, renumbered
 from edge_agent.publish.contract import Acknowledgement, State
 from edge_agent.publish.delivery import WINDOW, Delivery, Watermark
@@ -46,8 +50,10 @@ class Link:
         settings: Mqtt,
         birth: State,
         now: Callable[[], float],
+        channels: Sequence[Channel] = (),
     ) -> None:
         """Prepare; `run` does the work."""
+        self._channels = channels
         self._outbox = outbox
         self.delivery = delivery
         self._composer = composer
@@ -58,8 +64,7 @@ class Link:
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
         self._connection: Connection | None = None
-        self._birth_due = False
-        self._birth_mid: int | None = None
+        self._letters = Letters()
         self.opened = False
         self.detail = "not connected yet"
         self._mids: dict[int, int] = {}  # of the publishes in flight -> seq
@@ -77,6 +82,19 @@ class Link:
         if self.opened and self._connection is not None:
             self._connection.publish(self._topics.health, payload, qos=0, retain=True)
 
+    def send(
+        self,
+        leaf: str,
+        payload: bytes,
+        *,
+        retain: bool = False,
+        accepted: LetterAccepted | None = None,
+    ) -> bool:
+        """Publish a channel's letter (`channel.Outlet`)."""
+        taken = self.opened and self._letters.put(Letter(leaf, payload, retain, accepted))
+        self._wake.set()
+        return taken
+
     def stop(self) -> None:
         """Say goodbye to the broker, and let `run` return."""
         self._stopping.set()
@@ -89,8 +107,7 @@ class Link:
         while not self._stopping.is_set():
             began = self._now()
             ended = await self._connected_life(protocol)
-            self.opened = False
-            self.delivery.disconnected()
+            self._lose_connection()
             self.detail = ended.reason
             if ended.wrong_protocol and self._settings.protocol == "auto":
                 protocol = Protocol.V311 if protocol is Protocol.V5 else Protocol.V5
@@ -100,6 +117,13 @@ class Link:
             pause = random.uniform(0, min(LONGEST_BACKOFF_S, 2.0**failures))  # noqa: S311 - jitter
             log.warning("mqtt_disconnected", reason=ended.reason, retry_in_s=round(pause, 1))
             await self._pause(pause)
+
+    def _lose_connection(self) -> None:
+        was_open, self.opened = self.opened, False
+        self.delivery.disconnected()
+        self._letters.clear()
+        for channel in self._channels if was_open else ():
+            channel.closed()
 
     async def _pause(self, seconds: float) -> None:
         """Wait, unless stopped."""
@@ -120,7 +144,7 @@ class Link:
             f"{topics.tenant}-{topics.store}-{topics.gateway}",
             protocol=protocol,
             will=(topics.state, will),
-            window=WINDOW + 2,  # birth and goodbye beside the events
+            window=WINDOW + 1,  # the goodbye beside all else
             wake=self._wake.set,
         )
         connection.open()
@@ -134,10 +158,11 @@ class Link:
                 await self._take(connection, event)
             now = self._now()
             self.delivery.advance(now)
-            if self.delivery.in_flight and now - self._heard_from_broker > PUBACK_S:
+            if self._in_flight and now - self._heard_from_broker > PUBACK_S:
                 self.detail = "the broker acknowledges nothing"
                 connection.abandon()
-            if self.opened and self._say_birth(connection):
+            if self.opened:
+                self._pump_letters(connection)
                 await self._pump(connection)
             if self._stopping.is_set() and goodbye is None:
                 goodbye = now + GOODBYE_S
@@ -149,7 +174,7 @@ class Link:
 
     def _finished(self, connection: Connection, goodbye: float, will: bytes) -> bool:
         """Say goodbye once nothing is in flight, or time is up."""
-        if self.opened and self.delivery.in_flight and self._now() < goodbye:
+        if self.opened and self._in_flight and self._now() < goodbye:
             return False
         if self.opened:
             connection.publish(self._topics.state, will, retain=True)
@@ -175,36 +200,55 @@ class Link:
                 self.opened = True
                 self.detail = "connected"
                 self._mids.clear()
-                connection.subscribe(self._topics.ack, self._topics.state)
-                self._birth_due, self._birth_mid = True, None
+                leaves = [leaf for channel in self._channels for leaf in channel.filters]
+                connection.subscribe(
+                    self._topics.ack, self._topics.state, *map(self._topics.leaf, leaves)
+                )
+                self._say_birth()
                 self.delivery.connected(event.receive_maximum)
-                log.info("mqtt_connected", window=min(WINDOW, event.receive_maximum))
+                for channel in self._channels:
+                    channel.opened(self)
+                log.info("mqtt_connected", window=self.delivery.window)
             case Accepted():
-                if event.mid == self._birth_mid:
-                    self._birth_mid = None
-                seq = self._mids.pop(event.mid, None)
-                if seq is not None and event.refusal is None:
-                    self.delivery.puback(seq)
-                    self.detail = "connected"
-                elif seq is not None:
-                    log.error("publish_refused", reason=event.refusal)
-                    self.detail = f"the broker refuses events ({event.refusal}): check its rules"
-                    self.delivery.refused(seq, self._now())
-            case Message(topic=topic) if topic == self._topics.ack:
-                try:
-                    await self._acknowledged_by_hub(connection, event.payload)
-                except OutboxFullError:  # nothing has changed, and the hub will say it again
-                    log.error("disk_full", waiting="an acknowledgement")  # noqa: TRY400
-            case Message(topic=topic) if topic == self._topics.state:
-                self._mind_state(event.payload)
+                if not self._letters.settled(event.mid, event.refusal):
+                    self._event_settled(event)
+            case Message():
+                await self._arrived(connection, event)
 
-    def _say_birth(self, connection: Connection) -> bool:
-        """Publish a birth that is due, alone: with the events it would pass Receive Maximum."""
-        if self._birth_due and self._birth_mid is None and not self.delivery.in_flight:
-            self._birth_due = False
-            birth = self._birth.model_dump_json().encode()
-            self._birth_mid = connection.publish(self._topics.state, birth, retain=True)
-        return not self._birth_due and self._birth_mid is None
+    async def _arrived(self, connection: Connection, message: Message) -> None:
+        topic, payload = message.topic, message.payload
+        if topic == self._topics.ack:
+            try:
+                await self._acknowledged_by_hub(connection, payload)
+            except OutboxFullError:  # nothing has changed, and the hub will say it again
+                log.error("disk_full", waiting="an acknowledgement")  # noqa: TRY400
+        elif topic == self._topics.state:
+            self._mind_state(payload)
+        else:
+            leaf = topic.removeprefix(f"{self._topics.root}/")
+            for channel in self._channels:
+                if leaf.split("/", 1)[0] == channel.name:
+                    channel.take(leaf, payload)
+
+    def _event_settled(self, event: Accepted) -> None:
+        """The broker has taken an event, or refused it."""
+        seq = self._mids.pop(event.mid, None)
+        if seq is not None and event.refusal is None:
+            self.delivery.puback(seq)
+            self.detail = "connected"
+        elif seq is not None:
+            log.error("publish_refused", reason=event.refusal)
+            self.detail = f"the broker refuses events ({event.refusal}): check its rules"
+            self.delivery.refused(seq, self._now())
+
+    @property
+    def _in_flight(self) -> int:
+        """How many publishes the broker has not acknowledged, events and letters."""
+        return self.delivery.in_flight + len(self._letters)
+
+    def _say_birth(self) -> None:
+        birth = self._birth.model_dump_json().encode()
+        self._letters.put(Letter("state", birth, retain=True, accepted=None), first=True)
 
     def _mind_state(self, payload: bytes) -> None:
         """Repeat the birth where an older session's will has overwritten it."""
@@ -217,7 +261,7 @@ class Link:
             and state.session <= self._birth.session
             and not self._stopping.is_set()
         ):
-            self._birth_due = True
+            self._say_birth()
 
     async def _acknowledged_by_hub(self, connection: Connection, payload: bytes) -> None:
         try:
@@ -261,9 +305,20 @@ class Link:
         except OutboxFullError:  # the hub will say it again; deleting waits for room
             log.warning("disk_full", waiting=0)
 
+    def _pump_letters(self, connection: Connection) -> None:
+        """Publish the letters that may be sent now."""
+
+        def publish(letter: Letter) -> int:
+            topic = self._topics.leaf(letter.leaf)
+            return connection.publish(topic, letter.payload, retain=letter.retain)
+
+        while self._letters.due(self.delivery.window, self.delivery.in_flight):
+            self._letters.post(publish)
+
     async def _pump(self, connection: Connection) -> None:
-        """Publish what may be sent now."""
-        seqs = list(self.delivery.sendable(self._now()))
+        """Publish the events that may be sent now; a letter that waits keeps its place free."""
+        taken = len(self._letters) or int(self._letters.waiting)
+        seqs = list(self.delivery.sendable(self._now(), taken))
         if not seqs:
             return
         held = dict(await self._outbox(lambda outbox: outbox.read(seqs[0], seqs[-1])))

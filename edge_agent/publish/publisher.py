@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -11,6 +11,7 @@ from typing import TypeVar
 import structlog
 
 from edge_agent.config import Mqtt
+from edge_agent.publish.channel import Channel
 from edge_agent.publish.compose import Composer, Draft
 from edge_agent.publish.contract import State
 from edge_agent.publish.delivery import Delivery
@@ -51,6 +52,7 @@ class Publisher:
         birth: State,
         open_visits: Callable[[], list[StoredVisit] | None],
         now: Callable[[], float],
+        channels: Sequence[Channel] = (),
     ) -> None:
         """Prepare; `run` does the work.
 
@@ -63,6 +65,7 @@ class Publisher:
             open_visits: gives what must outlive a restart, as of all that was submitted; None
                 leaves what is stored as it is.
             now: a monotonic clock, seconds.
+            channels: the hub's concerns beside the events.
         """
         delivery = Delivery(
             outbox.epoch, highest=outbox.highest, watermark=outbox.watermark, hub=outbox.hub
@@ -70,7 +73,7 @@ class Publisher:
         self._to_erase: set[str] = set()
         self._composer = composer
         self._outbox = OutboxThread(outbox)
-        self._link = Link(self._outbox, delivery, composer, topics, settings, birth, now)
+        self._link = Link(self._outbox, delivery, composer, topics, settings, birth, now, channels)
         self._writer = Writer(self._outbox, composer, open_visits, self._link.stored)
 
     @property

@@ -29,6 +29,10 @@ class Topics:
         """The topic root, without a slash at its end."""
         return f"presence/v1/{self.tenant}/{shard_of(self.store)}/{self.store}/{self.gateway}"
 
+    def leaf(self, leaf: str) -> str:
+        """The topic of a leaf, such as `roster/request`; wildcards make a filter of it."""
+        return f"{self.root}/{leaf}"
+
     @property
     def events(self) -> str:
         """All events, one topic: order is per topic."""

@@ -1,0 +1,121 @@
+"""What crosses between gateway and hub beside the events: one channel a concern.
+
+    hub --subscribed leaf--> link --take--> channel
+    channel --send--> letters --shared window--> hub
+
+Roster, commands, configuration and snapshots each are a `Channel`. The link subscribes for it on
+every connection, hands it what arrives, and sends its letters (QoS 1) in a share of the window that
+no backlog of events can take. A letter is not stored: what was not accepted when a connection ended
+is gone, and a channel that must be heard says it again when the next one opens.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+__all__ = ["MOST_LETTERS", "Channel", "Letter", "Letters", "Outlet"]
+
+MOST_LETTERS: Final = 256  # waiting for the window; beyond it `send` says no
+_SHARE: Final = 10  # one of so many publishes in flight may be a letter, and always one
+
+Accepted = Callable[[str | None], None]
+
+
+class Outlet(Protocol):
+    """Where a channel's letters go."""
+
+    def send(
+        self, leaf: str, payload: bytes, *, retain: bool = False, accepted: Accepted | None = None
+    ) -> bool:
+        """Publish with QoS 1 under the gateway's topic root.
+
+        Args:
+            leaf: of the topic, such as `roster/request`.
+            payload: as it goes on the wire.
+            retain: whether the broker keeps it.
+            accepted: told None when the broker has taken it, or why it refused; not called when
+                the connection ends before.
+
+        Returns:
+            False when there is no connection, or too much is waiting.
+        """
+
+
+class Channel(Protocol):
+    """One concern of the hub's, beside the events; everything is called on the event loop."""
+
+    name: str
+    """The first level of its leaves, by which arrivals are told apart."""
+
+    filters: Sequence[str]
+    """What to subscribe to, under the gateway's topic root."""
+
+    def opened(self, outlet: Outlet) -> None:
+        """A connection is there, and subscribed; say what must be heard."""
+
+    def closed(self) -> None:
+        """The connection is gone, with all letters that were not accepted."""
+
+    def take(self, leaf: str, payload: bytes) -> None:
+        """Something arrived. It came from outside: check it, and never raise for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One publish beside the events."""
+
+    leaf: str
+    payload: bytes
+    retain: bool
+    accepted: Accepted | None
+
+
+class Letters:
+    """The letters of one connection: waiting, and in flight within their share of the window."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Letter] = deque()
+        self._in_flight: dict[int, Letter] = {}  # by mid
+
+    def __len__(self) -> int:
+        return len(self._in_flight)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether any waits for room."""
+        return bool(self._waiting)
+
+    def put(self, letter: Letter, *, first: bool = False) -> bool:
+        """Let a letter wait; False when too many do. `first` overtakes, and always fits."""
+        if first:
+            self._waiting.appendleft(letter)
+            return True
+        if len(self._waiting) >= MOST_LETTERS:
+            return False
+        self._waiting.append(letter)
+        return True
+
+    def due(self, window: int, events: int) -> bool:
+        """Tell whether one may be sent, with so many events in flight beside it."""
+        share = max(1, window // _SHARE)
+        return self.waiting and len(self) < share and len(self) + events < window
+
+    def post(self, publish: Callable[[Letter], int]) -> None:
+        """Send the next one; `publish` gives its mid."""
+        letter = self._waiting.popleft()
+        self._in_flight[publish(letter)] = letter
+
+    def settled(self, mid: int, refusal: str | None) -> bool:
+        """The broker answered; tell whether that was for a letter."""
+        letter = self._in_flight.pop(mid, None)
+        if letter is not None and letter.accepted is not None:
+            letter.accepted(refusal)
+        return letter is not None
+
+    def clear(self) -> None:
+        """The connection is gone."""
+        self._waiting.clear()
+        self._in_flight.clear()
