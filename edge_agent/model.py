@@ -175,33 +175,43 @@ Observation = Advertisement | Station | PortalAction | RadioState
 class Method(StrEnum):
     """How a visitor was recognised; a phone's silence means something else for each."""
 
-    APP = "app"  # EID in service data: Android, several advertisements a second
-    APP_IOS = "app-ios"  # EID as a service UUID: iOS in the foreground, silent once locked
-    TAG = "tag"  # static iBeacon or Eddystone-UID
-    IRK = "irk"
-    WIFI = "wifi"
-    PORTAL = "portal"
+    source: str
+    """The word the event contract uses: `ble`, `wifi` or `portal`."""
 
-    @property
-    def source(self) -> str:
-        """The word the event contract uses: `ble`, `wifi` or `portal`."""
-        return self.value if self in (Method.WIFI, Method.PORTAL) else "ble"
+    def __new__(cls, value: str, source: str) -> Self:
+        """Keep the source as an attribute: every sighting asks for it."""
+        method = str.__new__(cls, value)
+        method._value_ = value
+        method.source = source
+        return method
+
+    APP = "app", "ble"  # EID in service data: Android, several advertisements a second
+    APP_IOS = "app-ios", "ble"  # EID as a service UUID: iOS in the foreground, silent once locked
+    TAG = "tag", "ble"  # static iBeacon or Eddystone-UID
+    IRK = "irk", "ble"
+    WIFI = "wifi", "wifi"
+    PORTAL = "portal", "portal"
 
 
 class Sign(StrEnum):
     """What a sighting says; only the first three are evidence that she is here."""
 
-    HEARD = "heard"
-    ASSOCIATED = "associated"
-    CHECKED_IN = "checked_in"
-    DISASSOCIATED = "disassociated"
-    SILENT = "silent"
-    UNBOUND = "unbound"
+    present: bool
+    """Whether the sign was given by her phone itself, here and now."""
 
-    @property
-    def present(self) -> bool:
-        """Whether the sign was given by her phone itself, here and now."""
-        return self in (Sign.HEARD, Sign.ASSOCIATED, Sign.CHECKED_IN)
+    def __new__(cls, value: str, present: bool) -> Self:
+        """Keep the answer as an attribute: every sighting asks for it."""
+        sign = str.__new__(cls, value)
+        sign._value_ = value
+        sign.present = present
+        return sign
+
+    HEARD = "heard", True
+    ASSOCIATED = "associated", True
+    CHECKED_IN = "checked_in", True
+    DISASSOCIATED = "disassociated", False
+    SILENT = "silent", False
+    UNBOUND = "unbound", False
 
 
 @dataclass(frozen=True, slots=True)
