@@ -81,6 +81,8 @@ class Directory:
         self._tables: dict[int, WindowTable] = {}
         self._eids: OrderedDict[bytes, tuple[tuple[int, ...], int | None, int]] = OrderedDict()
         self._addresses: OrderedDict[RadioAddress, int | None] = OrderedDict()
+        self._second = -1  # for which what is accepted was worked out: every packet asks
+        self._accepted: tuple[int, ...] = ()
 
     def missing(self, unix: float) -> list[int]:
         """List the windows without a table that are accepted now or next, most urgent first."""
@@ -106,7 +108,9 @@ class Directory:
 
     def owner_of_eid(self, eid: bytes, unix: float) -> int | None:
         """Give the member who advertises `eid` (8 octets) at a Unix time, or None."""
-        accepted = accepted_windows(unix)
+        if int(unix) != self._second:  # the rules are to the second
+            self._second, self._accepted = int(unix), accepted_windows(int(unix))
+        accepted = self._accepted
         known = self._eids.get(eid)
         if known is not None:
             windows, member, window = known

@@ -277,10 +277,13 @@ class Tracker:
         told that her exit then denies.
         """
         visit = presence.open_visit
-        if visit is None:
+        milestones = self._settings.dwell_milestones
+        if visit is None or visit.milestones >= len(milestones):
             return
         length = presence.belief.last - visit.entered_at
-        for milestone in self._settings.dwell_milestones[visit.milestones :]:
+        if length < milestones[visit.milestones]:
+            return
+        for milestone in milestones[visit.milestones :]:
             if length < milestone:
                 return
             visit = replace(visit, milestones=visit.milestones + 1)
