@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -41,6 +41,9 @@ from edge_agent.sources.source import Source, supervise
 from edge_agent.state_file import replace_file
 from edge_agent.status import status_file
 from edge_agent.survey_file import SurveyUnusableError, read_lessons, write_lessons
+
+if TYPE_CHECKING:
+    from edge_agent.publish.certificate import CertificateKeeper
 
 __all__ = ["Agent", "SourceFactory", "run_agent"]
 
@@ -100,6 +103,7 @@ class Agent:
         self.pipeline = Pipeline(config, Directory(Roster.empty()), self._clock, self._boot)
         self._take_up_survey()
         self._lessons = self.pipeline.store.dump()  # as last read or written
+        self._certificates = _certificates(config, self._clock)
         self.publisher = Publisher(
             self._outbox,
             self.pipeline.composer,
@@ -113,7 +117,10 @@ class Agent:
             ),
             self._visits_to_keep,
             asyncio.get_running_loop().time,
+            () if self._certificates is None else (self._certificates,),
         )
+        if self._certificates is not None:
+            self.publisher.show(self._certificates)
 
     def stop(self) -> None:
         """Stop cleanly: nobody exits, what was decided is stored, the hub is told."""
@@ -287,6 +294,8 @@ class Agent:
             reports += 1
             payload = json.dumps(self.health()).encode()
             self.publisher.report_health(payload)
+            if self._certificates is not None:
+                self._certificates.look()
             await asyncio.to_thread(replace_file, path, payload, durable=False)
             await asyncio.sleep(NEWS_S if reports <= NEWS_REPORTS else HEALTH_S)
 
@@ -344,6 +353,21 @@ class Agent:
                 "detail": delivery.detail,
             },
         }
+
+
+def _certificates(config: Config, clock: Clock) -> CertificateKeeper | None:
+    """Keep the gateway's certificate, where it has one."""
+    mqtt = config.mqtt
+    if mqtt.cert_file is None or mqtt.key_file is None:
+        return None
+    from edge_agent.publish.certificate import CertificateKeeper  # noqa: PLC0415 - see there
+
+    def unix() -> float | None:
+        known = clock.quality() is not ClockQuality.UNSYNCHRONISED
+        return clock.unix(clock.now()) if known else None
+
+    pair = mqtt.cert_file, mqtt.key_file
+    return CertificateKeeper(pair, config.state.directory / "identity", unix, clock.now)
 
 
 def _version(path: Path) -> tuple[int, int, int] | None:

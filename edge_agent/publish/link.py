@@ -23,7 +23,15 @@ from edge_agent.publish.channel import Channel, Letter, Letters
 from edge_agent.publish.compose import Composer, renumbered
 from edge_agent.publish.contract import Acknowledgement, State
 from edge_agent.publish.delivery import WINDOW, Delivery, Watermark
-from edge_agent.publish.mqtt import Accepted, Connection, Ended, Message, Opened, Protocol
+from edge_agent.publish.mqtt import (
+    Accepted,
+    Certificates,
+    Connection,
+    Ended,
+    Message,
+    Opened,
+    Protocol,
+)
 from edge_agent.publish.outbox import OutboxFullError
 from edge_agent.publish.topics import Topics
 from edge_agent.publish.writer import OutboxThread
@@ -53,6 +61,7 @@ class Link:
         channels: Sequence[Channel] = (),
     ) -> None:
         """Prepare; `run` does the work."""
+        self.certificates: Certificates | None = None  # else the settings name the only pair
         self._channels = channels
         self.epoch_began: Callable[[], None] = lambda: None  # for its owner to set
         self._outbox = outbox
@@ -141,6 +150,8 @@ class Link:
 
     def _lose_connection(self) -> None:
         was_open, self.opened = self.opened, False
+        if self.certificates is not None and not was_open:
+            self.certificates.failed()
         self.delivery.disconnected()
         self._letters.clear()
         for channel in self._channels if was_open else ():
@@ -161,7 +172,7 @@ class Link:
         topics = self._topics
         will = self._birth.model_copy(update={"connected": False}).model_dump_json().encode()
         connection = self._connection = Connection(
-            self._settings,
+            self._settings_now(),
             f"{topics.tenant}-{topics.store}-{topics.gateway}",
             protocol=protocol,
             will=(topics.state, will),
@@ -185,6 +196,8 @@ class Link:
             if self.opened:
                 self._pump_letters(connection)
                 await self._pump(connection)
+            if self._candidate_is_due():
+                connection.close()
             if self._stopping.is_set() and goodbye is None:
                 goodbye = now + GOODBYE_S
             if goodbye is not None and self._finished(connection, goodbye, will):
@@ -192,6 +205,17 @@ class Link:
                 goodbye = now + GOODBYE_S * 2
             await self._store_watermark()
             await self._sleep(goodbye)
+
+    def _settings_now(self) -> Mqtt:
+        if self.certificates is None:
+            return self._settings
+        certificate, key = self.certificates.choose()
+        return self._settings.model_copy(update={"cert_file": certificate, "key_file": key})
+
+    def _candidate_is_due(self) -> bool:
+        """Whether the connection may make way for one that tries another certificate."""
+        waits = self.certificates is not None and self.certificates.candidate_waits
+        return waits and self.opened and not self._in_flight
 
     def _finished(self, connection: Connection, goodbye: float, will: bytes) -> bool:
         """Say goodbye once nothing is in flight, or time is up."""

@@ -17,7 +17,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Final
+from typing import Protocol as Interface
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
@@ -26,7 +28,16 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_agent.config import Mqtt
 
-__all__ = ["Accepted", "Connection", "Ended", "LinkEvent", "Message", "Opened", "Protocol"]
+__all__ = [
+    "Accepted",
+    "Certificates",
+    "Connection",
+    "Ended",
+    "LinkEvent",
+    "Message",
+    "Opened",
+    "Protocol",
+]
 
 CONNECT_TIMEOUT_S: Final = 10.0
 _MOST_EVENTS: Final = 10_000  # posted and not yet taken; beyond it the connection is dropped
@@ -74,6 +85,20 @@ class Ended:
 
 
 LinkEvent = Opened | Message | Accepted | Ended
+
+
+class Certificates(Interface):
+    """Which certificate to show the broker (`certificate`)."""
+
+    def choose(self) -> tuple[Path, Path]:
+        """Give the certificate and the key for the next connection."""
+
+    def failed(self) -> None:
+        """A connection did not come about with them."""
+
+    @property
+    def candidate_waits(self) -> bool:
+        """Whether a new connection is wanted, to try a certificate."""
 
 
 class Connection:

@@ -16,6 +16,7 @@ from edge_agent.publish.compose import Composer, Draft
 from edge_agent.publish.contract import State
 from edge_agent.publish.delivery import Delivery
 from edge_agent.publish.link import Link
+from edge_agent.publish.mqtt import Certificates
 from edge_agent.publish.outbox import Outbox, OutboxFullError, StoredVisit
 from edge_agent.publish.snapshot import Snapshots
 from edge_agent.publish.topics import Topics
@@ -103,6 +104,10 @@ class Publisher:
             writer.dropped,
             full if writer.disk_full else link.detail,
         )
+
+    def show(self, certificates: Certificates) -> None:
+        """Let these choose which certificate the broker is shown; before `run`."""
+        self._link.certificates = certificates
 
     def submit(self, drafts: Iterable[tuple[Draft, StoredVisit]]) -> None:
         """Take events, each with its visit as it then was, to be stored and delivered in order."""

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from edge_agent.config import Mqtt
+from edge_agent.publish.certificate import CertificateKeeper
 from edge_agent.publish.contract import State
 from edge_agent.publish.outbox import Outbox
 from edge_agent.publish.publisher import Publisher
@@ -54,7 +55,9 @@ def publishing(outbox_file: Path) -> Publishing:
     """Run a publisher to the broker on a port until the end of the block, and stop it cleanly."""
 
     @asynccontextmanager
-    async def run(port: int, **settings: Any) -> AsyncIterator[Publisher]:
+    async def run(
+        port: int, keeper: CertificateKeeper | None = None, **settings: Any
+    ) -> AsyncIterator[Publisher]:
         options: dict[str, Any] = {"url": f"mqtt://127.0.0.1:{port}", "allow_plaintext": True}
         with Outbox.open(outbox_file) as outbox:
             publisher = Publisher(
@@ -65,7 +68,10 @@ def publishing(outbox_file: Path) -> Publishing:
                 State(connected=True, boot=BOOT, session=outbox.session, version="1.2.3"),
                 lambda: None,
                 asyncio.get_running_loop().time,
+                () if keeper is None else (keeper,),
             )
+            if keeper is not None:
+                publisher.show(keeper)
             task = asyncio.create_task(publisher.run(), name="publisher")
             try:
                 yield publisher

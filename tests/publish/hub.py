@@ -88,9 +88,13 @@ class PlainHub:
         ack = {"epoch": epoch, "seq": seq, "hub": self.incarnation if hub is None else hub}
         self.say("ack", json.dumps(ack).encode())
 
-    def say(self, leaf: str, payload: bytes) -> None:
-        """Publish anything, retained."""
-        self._client.publish(f"{ROOT}/{leaf}", payload, qos=1, retain=True)
+    def say(self, leaf: str, payload: bytes, *, retain: bool = True) -> None:
+        """Publish anything, retained unless told otherwise."""
+        self._client.publish(f"{ROOT}/{leaf}", payload, qos=1, retain=retain)
+
+    def on(self, leaf: str) -> list[bytes]:
+        """Give what came on a leaf."""
+        return [payload for topic, payload in self.messages if topic == f"{ROOT}/{leaf}"]
 
     def _connects(self) -> bool:
         """Connect, unless the broker is still opening its ports."""
