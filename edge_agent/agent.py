@@ -24,6 +24,8 @@ import structlog
 from edge_agent import __version__
 from edge_agent.clock import Clock, SystemClock, boot_id
 from edge_agent.config import Config
+from edge_agent.dumps import forbid_dumps
+from edge_agent.health import published
 from edge_agent.identify.eid import WINDOW_S
 from edge_agent.identify.identifier import Directory, Identifier
 from edge_agent.identify.roster import Roster, RosterError
@@ -292,11 +294,11 @@ class Agent:
         reports = 0
         while True:
             reports += 1
-            payload = json.dumps(self.health()).encode()
-            self.publisher.report_health(payload)
+            health = self.health()
+            self.publisher.report_health(published(health))
             if self._certificates is not None:
                 self._certificates.look()
-            await asyncio.to_thread(replace_file, path, payload, durable=False)
+            await asyncio.to_thread(replace_file, path, json.dumps(health).encode(), durable=False)
             await asyncio.sleep(NEWS_S if reports <= NEWS_REPORTS else HEALTH_S)
 
     def _take_up_survey(self) -> None:
@@ -322,7 +324,7 @@ class Agent:
             await asyncio.to_thread(write_lessons, self._config, lessons)
 
     def health(self) -> dict[str, object]:
-        """Say how the gateway is, without a pseudonym."""
+        """Say how the gateway is, without a pseudonym; exact, for this machine alone."""
         delivery = self.publisher.state
         now = self._clock.now()
         return {
@@ -385,6 +387,7 @@ async def run_agent(config: Config) -> None:
     Raises:
         RosterError: when the configured roster cannot be used at the start.
     """
+    forbid_dumps()
     keep_little()
     agent = Agent(config)
     loop = asyncio.get_running_loop()
