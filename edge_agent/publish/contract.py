@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 from edge_agent.model import ExitReason
 
@@ -50,7 +50,11 @@ def utc_text(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
-Moment = Annotated[datetime, PlainSerializer(utc_text, return_type=str, when_used="json")]
+Moment = Annotated[
+    datetime,
+    PlainSerializer(utc_text, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time", "pattern": r"\.\d{3}Z$"}),
+]
 Seconds = Annotated[float, Field(ge=0), PlainSerializer(lambda s: round(s, 3), return_type=float)]
 Probability = Annotated[
     float, Field(ge=0, le=1), PlainSerializer(lambda p: round(p, 3), return_type=float)
