@@ -60,6 +60,7 @@ class Gateway:
         self.told: list[Content] = []
         self.skipped_s = 0.0  # by which the clock runs ahead of the host's
         self.details: list[str] = []  # what the state said, each once
+        self.first_visit = 1  # of the numbers that tell its visits from a clone's
         self._visits = 0
         self._publisher: Publisher | None = None
         self._composer = Composer(
@@ -108,8 +109,7 @@ class Gateway:
     async def visits(self, count: int, *, gap_s: float = 0.0) -> None:
         """Tell of whole visits, as fast as they are stored; `gap_s` passes after each."""
         for _ in range(count):
-            self._visits += 1
-            name = f"{self.topics.gateway}-{self._visits}"
+            name = self._next_visit()
             entered = self.now() - _STAY_S
             self._tell(*_visit(name, entered))
             self.skipped_s += gap_s
@@ -129,8 +129,7 @@ class Gateway:
 
     async def enter_latency(self) -> float:
         """Tell of an enter and give the seconds until it was in the outbox."""
-        self._visits += 1
-        name = f"{self.topics.gateway}-{self._visits}"
+        name = self._next_visit()
         enter, *rest = _visit(name, self.now() - _STAY_S)
         highest, began = self.publisher.state.highest, time.monotonic()
         self._tell(enter)
@@ -138,6 +137,10 @@ class Gateway:
         took = time.monotonic() - began
         self._tell(*rest)
         return took
+
+    def _next_visit(self) -> str:
+        self._visits += 1
+        return f"{self.topics.gateway}-{self.first_visit + self._visits}"
 
     def _tell(self, *events: PresenceEvent) -> None:
         drafts = [(self._composer.draft(event), _stored(event.visit)) for event in events]

@@ -178,7 +178,8 @@ class Stand:
         )
 
     def _books(self, applied: Sequence[Row]) -> Books:
-        highest: dict[Stream, int] = defaultdict(int)
+        highest: dict[Stream, int] = {}
+        earlier: dict[Stream, int] = defaultdict(int)
         kept: dict[tuple[Stream, int], str] = {}
         for gateway in self.gateways:
             topics = gateway.topics
@@ -186,10 +187,10 @@ class Stand:
             meta = dict(ask(gateway.outbox_file, "SELECT name, value FROM meta"))
             stream = (source, str(meta["epoch"]))
             for row in applied:  # of earlier epochs only the hub's copy is left
-                if row.source == source and row.stream != stream:
-                    highest[row.stream] = max(highest[row.stream], row.last)
+                if row.source == source and row.stream not in highest:
+                    earlier[row.stream] = max(earlier[row.stream], row.last)
             highest[stream] = int(meta.get("highest", 0))
             held = ask(gateway.outbox_file, "SELECT seq, body FROM event")
             kept |= {(stream, seq): bytes(body).decode() for seq, body in held}
         told = [content for gateway in self.gateways for content in gateway.told]
-        return Books(highest=dict(highest), kept=kept, applied=applied, told=told)
+        return Books(highest=earlier | highest, kept=kept, applied=applied, told=told)
