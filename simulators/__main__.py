@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from simulators.contest.command import contest_command
+from simulators.fault_matrix.command import faults_command
 from simulators.hub import hub_command
 from simulators.live import live_command
 from simulators.recordings import app as recordings
@@ -21,6 +22,7 @@ app.command("live")(live_command)
 app.command("hub")(hub_command)
 app.command("score")(score_command)
 app.command("contest")(contest_command)
+app.command("faults")(faults_command)
 app.add_typer(recordings, name="convert")
 
 if __name__ == "__main__":

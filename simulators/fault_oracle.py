@@ -6,11 +6,16 @@
 | doubled | an event applied again, by its id or by its (source, epoch, seq) |
 | out of order | an event applied after a later one of its epoch |
 | altered | applied with another content than was committed, as far as the outbox still holds it |
-| unknown | applied with a number that the outbox never gave |
+| unknown | applied with a number that the outbox never gave, or that nobody told of |
 | second enter | an enter of a visitor whose visit is open, or of a visit that has ended |
 | unpaired | a dwell, move or exit without the enter of its visit |
 | negative dwell | a stay shorter than nothing |
 | orphaned | a visit that is open at the end, long after everybody has left |
+
+Where it is known what was told to the outbox, contents are compared as well: a content outlives the
+numbers of an epoch, so that an event carried over into the next and applied in both is doubled, and
+one applied in neither is lost. A tombstone excuses as many contents as the numbers it covers that
+never came, and the visits that they are missing from.
 """
 
 from __future__ import annotations
@@ -20,9 +25,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
-__all__ = ["Books", "Findings", "Row", "Stream", "judge"]
+__all__ = ["Books", "Content", "Findings", "Row", "Stream", "content_of", "judge"]
 
 Stream = tuple[str, str]  # source, epoch
+Content = tuple[str, str, str, str]  # source, visit, type, and when it happened
 _GAP = "presence.gap.v1"
 
 
@@ -57,6 +63,19 @@ class Books:
     highest: Mapping[Stream, int]  # committed by the gateways
     kept: Mapping[tuple[Stream, int], str]  # bodies that the outbox still holds, by number
     applied: Sequence[Row]  # in the order of their application
+    told: Sequence[Content] | None = None  # what the outboxes were given, where that is known
+
+    @property
+    def declared(self) -> int:
+        """How many numbers are covered by tombstones alone."""
+        events = {(row.stream, row.seq) for row in self.applied if row.type != _GAP}
+        covered = {
+            (row.stream, seq)
+            for row in self.applied
+            if row.type == _GAP
+            for seq in range(row.seq, row.last + 1)
+        }
+        return len(covered - events)
 
 
 @dataclass(slots=True)
@@ -91,13 +110,43 @@ class Findings:
             self.stories.append(story)
 
 
+def content_of(body: str | bytes) -> Content:
+    """Tell what an event says, apart from its epoch and number."""
+    event = json.loads(body)
+    visit = event["data"].get("visit", "")
+    return event["source"], visit, event["type"], event["time"]
+
+
 def judge(books: Books) -> Findings:
     """Compare what was committed with what was applied."""
     findings = Findings()
     _judge_numbers(books, findings)
     _judge_contents(books, findings)
-    _judge_visits(books.applied, findings)
+    excused = _judge_told(books, findings)
+    _judge_visits([row for row in books.applied if row.visit not in excused], findings)
     return findings
+
+
+def _judge_told(books: Books, findings: Findings) -> set[str]:
+    """Compare contents; gives the visits that tombstones have torn."""
+    if books.told is None:
+        return set()
+    told = Counter(books.told)
+    came = Counter(content_of(row.body) for row in books.applied if row.type != _GAP)
+    missing, surplus = told - came, came - told
+    lost = missing.total() - books.declared
+    if lost > 0:
+        findings.lost = max(findings.lost, lost)
+        findings.tell(f"{lost} contents are missing and not declared, as {next(iter(missing))}")
+    doubled = sum(count for content, count in surplus.items() if content in told)
+    findings.doubled = max(findings.doubled, doubled)
+    if doubled:
+        findings.tell(f"{doubled} contents were applied again")
+    unknown = surplus.total() - doubled
+    findings.unknown = max(findings.unknown, unknown)
+    if unknown:
+        findings.tell(f"{unknown} contents were applied that nobody told of")
+    return {visit for _, visit, _, _ in missing} if books.declared else set()
 
 
 def _judge_numbers(books: Books, findings: Findings) -> None:
