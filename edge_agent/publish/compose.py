@@ -140,6 +140,10 @@ class Composer:
             .encode()
         )
 
+    def moment(self) -> datetime:
+        """Give this moment in UTC."""
+        return _moment(self._unix(self._now()))
+
     def gap(self, gap: Gap, epoch: str) -> bytes:
         """Write a tombstone; its seq is the first of the range that it declares dropped."""
         topics = self._topics
@@ -150,7 +154,7 @@ class Composer:
                 id=f"{topics.gateway}:{epoch}:{gap.first}",
                 source=f"/{topics.tenant}/{topics.store}/{topics.gateway}",
                 type=kind,
-                time=_moment(self._unix(self._now())),
+                time=self.moment(),
                 dataschema=Event.schema_of(kind),
                 epoch=epoch,
                 seq=gap.first,

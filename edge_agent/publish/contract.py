@@ -25,6 +25,8 @@ __all__ = [
     "ExitData",
     "GapData",
     "MoveData",
+    "Snapshot",
+    "SnapshotVisit",
     "State",
     "utc_text",
 ]
@@ -176,3 +178,29 @@ class State(_Part):
     session: Annotated[int, Field(ge=1, lt=_INTEGERS)]
     """Increases with every start of the agent."""
     version: str
+
+
+class SnapshotVisit(_Part):
+    """One visit that is open."""
+
+    visit: str
+    visitor: str
+    zone: str
+    """Where she is, as of the snapshot's `seq`."""
+    entered_at: Moment
+    sources: tuple[Literal["ble", "portal", "wifi"], ...]
+
+
+class Snapshot(_Part):
+    """Exactly the visits that are open at this gateway after event `seq` of `epoch`.
+
+    Sent on request, and by itself when an epoch has begun. What a hub holds open of this gateway's
+    earlier epochs, and is not in here, has ended without its exit: what said so is lost.
+    """
+
+    epoch: str
+    seq: Annotated[int, Field(ge=0, lt=_INTEGERS)]
+    """0: nothing has been stored in this epoch yet."""
+    at: Moment
+    """When it was taken."""
+    visits: tuple[SnapshotVisit, ...]

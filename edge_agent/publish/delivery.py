@@ -49,6 +49,7 @@ class Delivery:
         self._stalls_at: float | None = None
         self._patience = STALL_S
         self._blocked = False  # by a refused publish
+        self._refused: int | None = None
 
     @property
     def outstanding(self) -> int:
@@ -64,6 +65,11 @@ class Delivery:
     def in_flight(self) -> int:
         """How many publishes the broker has not acknowledged."""
         return len(self._in_flight)
+
+    @property
+    def refused_seq(self) -> int | None:
+        """The lowest seq that the broker has refused and not taken since."""
+        return self._refused
 
     @property
     def deadline(self) -> float | None:
@@ -110,13 +116,23 @@ class Delivery:
     def puback(self, seq: int) -> None:
         """The broker has taken a publish."""
         self._in_flight.discard(seq)
+        if seq == self._refused:
+            self._refused = None
 
     def refused(self, seq: int, now: float) -> None:
         """The broker refused a publish: nothing may overtake it, so go back to it, later."""
         self._in_flight.discard(seq)
+        if seq > self.watermark:
+            self._refused = seq if self._refused is None else min(seq, self._refused)
         if not self._blocked:  # a window of refusals has one reason, and costs patience once
             self._blocked = True
             self._lose_patience(now)
+
+    def skipped(self) -> None:
+        """What was refused has been replaced: go back to it at once."""
+        self._refused = None
+        self._blocked = False
+        self._next = self.watermark + 1
 
     def acknowledged(self, ack: Acknowledgement, now: float) -> Watermark:
         """Take in the hub's watermark."""
@@ -130,6 +146,8 @@ class Delivery:
             return Watermark.IGNORED
         lowered = ack.seq < self.watermark
         self.watermark = ack.seq
+        if self._refused is not None and self._refused <= ack.seq:
+            self._refused = None
         self._next = ack.seq + 1 if lowered else max(self._next, ack.seq + 1)
         self._patience = STALL_S
         self._blocked = self._blocked and self._next > self.watermark + 1

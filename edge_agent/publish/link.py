@@ -54,6 +54,7 @@ class Link:
     ) -> None:
         """Prepare; `run` does the work."""
         self._channels = channels
+        self.epoch_began: Callable[[], None] = lambda: None  # for its owner to set
         self._outbox = outbox
         self.delivery = delivery
         self._composer = composer
@@ -94,6 +95,26 @@ class Link:
         taken = self.opened and self._letters.put(Letter(leaf, payload, retain, accepted))
         self._wake.set()
         return taken
+
+    async def skip_refused(self) -> int:
+        """Replace the event that the broker refuses by a tombstone; gives how many events went."""
+        delivery, seq = self.delivery, self.delivery.refused_seq
+        if seq is None:
+            return 0
+        try:
+            count = await self._outbox(
+                lambda outbox: (
+                    outbox.skip(seq, self._composer.gap) if outbox.epoch == delivery.epoch else 0
+                )
+            )
+        except OutboxFullError:
+            log.error("disk_full", waiting="a skip")  # noqa: TRY400 - the operator's matter
+            return 0
+        if count:
+            log.warning("refused_event_skipped", seq=seq)
+            delivery.skipped()
+            self._wake.set()
+        return count
 
     def stop(self) -> None:
         """Say goodbye to the broker, and let `run` return."""
@@ -284,6 +305,7 @@ class Link:
                 self._acknowledged = None  # of the epoch that ends
                 epoch, highest = await self._outbox(lambda outbox: outbox.begin_epoch(renumbered))
                 self.delivery = Delivery(epoch, highest=highest, hub=self.delivery.hub)
+                self.epoch_began()
                 connection.close()  # what is in flight on it is of the old epoch
             case Watermark.IGNORED:
                 pass

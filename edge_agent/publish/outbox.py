@@ -94,6 +94,7 @@ class Outbox:
         if self._meta("epoch") is None:
             with self._db:
                 self._set("epoch", first_epoch or uuid.uuid4().hex)
+                self._set("untold", 1)
         self.epoch = str(self._meta("epoch"))
         try:
             for name in ("highest", "watermark", "hub", "roster_seq"):
@@ -170,6 +171,17 @@ class Outbox:
     def roster_seq(self) -> int:
         """The highest seq of a roster accepted so far: an older one is a rollback."""
         return self._number("roster_seq")
+
+    @property
+    def untold(self) -> bool:
+        """Whether the hub has had no snapshot since this epoch began."""
+        return bool(self._number("untold"))
+
+    def tell_epoch(self, epoch: str) -> None:
+        """Remember that the hub's broker has a snapshot of an epoch, if it is this one."""
+        if epoch == self.epoch and self.untold:
+            with self._transaction():
+                self._set("untold", 0)
 
     def accept_roster(self, seq: int) -> None:
         """Remember a roster's seq across restarts."""
@@ -271,6 +283,17 @@ class Outbox:
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the log still held her
         return len(rows)
 
+    def skip(self, seq: int, write: Callable[[Gap, str], bytes]) -> int:
+        """Give up an event that the broker refuses, and declare it; gives how many events went."""
+        with self._transaction():
+            row = self._db.execute(
+                "SELECT type FROM event WHERE seq = ? AND visitor != ''", (seq,)
+            ).fetchone()
+            if row is None:
+                return 0  # it is a tombstone already
+            self._declare(Gap(seq, seq, "refused", {row[0]: 1}), write)
+        return 1
+
     def declare_lost(self, first: int, last: int, write: Callable[[Gap, str], bytes]) -> None:
         """Declare events that a restored hub asks for and that are held no longer."""
         with self._transaction():
@@ -304,7 +327,12 @@ class Outbox:
             ).fetchall()
             self.epoch = uuid.uuid4().hex
             self._set("epoch", self.epoch)
-            for name, value in (("highest", len(rows)), ("watermark", 0), ("hub", 0)):
+            for name, value in (
+                ("highest", len(rows)),
+                ("watermark", 0),
+                ("hub", 0),
+                ("untold", 1),
+            ):
                 self._set(name, value)
             self._db.execute("DELETE FROM event")
             self._db.executemany(

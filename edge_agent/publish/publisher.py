@@ -17,6 +17,7 @@ from edge_agent.publish.contract import State
 from edge_agent.publish.delivery import Delivery
 from edge_agent.publish.link import Link
 from edge_agent.publish.outbox import Outbox, OutboxFullError, StoredVisit
+from edge_agent.publish.snapshot import Snapshots
 from edge_agent.publish.topics import Topics
 from edge_agent.publish.writer import OutboxThread, Writer
 
@@ -73,7 +74,18 @@ class Publisher:
         self._to_erase: set[str] = set()
         self._composer = composer
         self._outbox = OutboxThread(outbox)
-        self._link = Link(self._outbox, delivery, composer, topics, settings, birth, now, channels)
+        self._snapshots = Snapshots(self._outbox, composer.moment, due=outbox.untold)
+        self._link = Link(
+            self._outbox,
+            delivery,
+            composer,
+            topics,
+            settings,
+            birth,
+            now,
+            (*channels, self._snapshots),
+        )
+        self._link.epoch_began = self._snapshots.request
         self._writer = Writer(self._outbox, composer, open_visits, self._link.stored)
 
     @property
@@ -105,6 +117,18 @@ class Publisher:
         """Publish the gateway's health, where there is a connection."""
         self._link.report_health(payload)
 
+    def request_snapshot(self) -> None:
+        """Publish who is in, as of the last event stored, as soon as there is a connection."""
+        self._snapshots.request()
+
+    async def skip_refused(self) -> int:
+        """Give up the event that the broker refuses: a tombstone takes its place.
+
+        Returns:
+            How many events were skipped; 0 when none is refused.
+        """
+        return await self._link.skip_refused()
+
     async def in_outbox(self, action: Callable[[Outbox], _T]) -> _T:
         """Do something with the outbox in its thread."""
         return await self._outbox(action)
@@ -133,9 +157,11 @@ class Publisher:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._writer.run(), name="outbox writer")
             tasks.create_task(self._link.run(), name="mqtt link")
+            tasks.create_task(self._snapshots.run(), name="snapshots")
         self._outbox.close()
 
     def stop(self) -> None:
         """Store what is pending, say goodbye to the broker, and let `run` return."""
         self._writer.stop()
         self._link.stop()
+        self._snapshots.stop()

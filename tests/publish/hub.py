@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import signal
 import time
 from collections.abc import Callable
 from typing import Any, Self
 
 import paho.mqtt.client as paho
+import psutil
 from paho.mqtt.enums import CallbackAPIVersion
+
+from simulators.mosquitto import Mosquitto
 
 ROOT = "presence/v1/acme/26/0042/gw-1"
 PATIENCE = 20.0  # seconds
@@ -23,6 +27,17 @@ async def until(condition: Callable[[], object], patience: float = PATIENCE) -> 
         if time.monotonic() > deadline:
             raise TimeoutError
         await asyncio.sleep(0.01)
+
+
+def reread(broker: Mosquitto) -> None:
+    """Tell mosquitto to read its rules again."""
+    (process,) = (
+        child
+        for child in psutil.Process().children()
+        if any("mosquitto.conf" in part for part in child.cmdline())
+    )
+    assert broker.ended is None
+    process.send_signal(signal.SIGHUP)
 
 
 class PlainHub:

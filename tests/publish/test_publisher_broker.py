@@ -6,17 +6,15 @@ import asyncio
 import base64
 import hashlib
 import os
-import signal
 from pathlib import Path
 
-import psutil
 import pytest
 
 from edge_agent.publish.publisher import Publisher
 from simulators.mosquitto import Mosquitto, free_port
 from tests.publish.authority import Authority
 from tests.publish.conftest import Brokers, Publishing
-from tests.publish.hub import ROOT, PlainHub, until
+from tests.publish.hub import ROOT, PlainHub, reread, until
 from tests.publish.stories import composer, drafted, dwell, enter, leave
 from tests.publish.wire import CONNACK_5, ScriptedBroker, Wire, read_packet
 
@@ -208,17 +206,6 @@ async def test_an_old_broker_is_spoken_to_in_3_1_1(publishing: Publishing) -> No
     ):
         await until(lambda: publisher.state.connected)
     assert versions[:2] == [5, 4]
-
-
-def reread(broker: Mosquitto) -> None:
-    """Tell mosquitto to read its rules again."""
-    (process,) = (
-        child
-        for child in psutil.Process().children()
-        if any("mosquitto.conf" in part for part in child.cmdline())
-    )
-    assert broker.ended is None
-    process.send_signal(signal.SIGHUP)
 
 
 async def test_a_refused_event_blocks_alarms_and_is_overtaken_by_nothing(
