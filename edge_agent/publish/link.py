@@ -343,7 +343,7 @@ class Link:
         seqs = list(self.delivery.sendable(self._now(), taken))
         if not seqs:
             return
-        held = dict(await self._outbox(lambda outbox: outbox.read(seqs[0], seqs[-1])))
+        held = dict(await self._outbox(lambda outbox: outbox.hand_out(seqs[0], seqs[-1])))
         for seq in seqs:
             body = held.get(seq)
             if body is None:  # inside the range of a tombstone, which is sent in its place

@@ -6,7 +6,12 @@ import fcntl
 from pathlib import Path
 from typing import BinaryIO, Final
 
-__all__ = ["OutboxUnusableError", "lay_ballast", "lock_folder", "set_aside"]
+__all__ = [
+    "OutboxUnusableError",
+    "lay_ballast",
+    "lock_folder",
+    "set_aside",
+]
 
 _BALLAST: Final = 256 * 1024  # octets that a full disk can be given back, to start and to delete
 

@@ -111,6 +111,8 @@ class Publisher:
     async def checkpoint(self) -> None:
         """Store how far the open visits have got, after all that was submitted."""
         await self.erase(())  # what a full disk has put off
+        unix = self._composer.unix_if_known()
+        await self._outbox(lambda outbox: outbox.sweep(unix, self._composer.gap))
         self._writer.checkpoint()
 
     def report_health(self, payload: bytes) -> None:

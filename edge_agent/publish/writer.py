@@ -153,6 +153,7 @@ class Writer:
                     outbox.commit(drafts, self._composer.number, visits.values()),
                 )
             )
+            await self._outbox(lambda outbox: outbox.keep_to_budget(self._composer.gap))
         except OutboxFullError:
             await self._disk_is_full()
             return
