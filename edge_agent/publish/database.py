@@ -27,11 +27,22 @@ __all__ = [
     "OutboxFullError",
     "connect",
     "damaged",
+    "gone",
     "in_memory",
+    "lay_tables",
     "room",
     "writable",
 ]
 
+_VERSION: Final = 1  # of the tables; a file of another is set aside
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS event (
+    seq INTEGER PRIMARY KEY, session INTEGER NOT NULL, type TEXT NOT NULL,
+    visitor TEXT NOT NULL, body BLOB NOT NULL
+);
+CREATE TABLE IF NOT EXISTS visit (visitor TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
+"""
 _CHECKPOINT_PAGES: Final = 256
 _FULL: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)  # the card may say either
 
@@ -41,6 +52,12 @@ class OutboxFullError(Exception):
 
 
 _DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_UNWRITABLE: Final = (
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_IOERR,
+)
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -76,6 +93,15 @@ def connect(path: Path, most_pages: int) -> Database:
     return database
 
 
+def lay_tables(database: Database) -> None:
+    """Create the tables where there are none; another program's are none of ours."""
+    (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    if tables and version != _VERSION:
+        raise DatabaseError(f"tables of version {version}, not {_VERSION}")
+    database.executescript(f"PRAGMA user_version = {_VERSION};{_SCHEMA}")
+
+
 def in_memory() -> Database:
     """Make a database that nothing outlives."""
     return sqlite3.connect(":memory:", check_same_thread=False)
@@ -83,7 +109,16 @@ def in_memory() -> Database:
 
 def damaged(error: DatabaseError) -> bool:
     """Tell damage from a disk that does not let itself be written."""
-    return error.sqlite_errorcode & 0xFF in _DAMAGED
+    return _code(error) in _DAMAGED
+
+
+def gone(error: DatabaseError) -> bool:
+    """Tell a database that cannot be used any more from a mistake of ours."""
+    return _code(error) in (*_DAMAGED, *_UNWRITABLE)
+
+
+def _code(error: DatabaseError) -> int:
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF  # ours have none
 
 
 def writable(folder: Path) -> bool:

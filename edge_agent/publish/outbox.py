@@ -31,11 +31,14 @@ from edge_agent.publish.database import (
     OutboxFullError,
     connect,
     in_memory,
+    lay_tables,
     room,
 )
+from edge_agent.publish.delivery import AHEAD
 from edge_agent.publish.outbox_budget import Ledger, Limits, Write
 from edge_agent.publish.outbox_file import (
     OutboxUnusableError,
+    drop_set_aside,
     lay_ballast,
     lock_folder,
     set_aside,
@@ -45,17 +48,7 @@ from edge_agent.publish.stored_visit import StoredVisit
 __all__ = ["Outbox", "OutboxFullError", "OutboxUnusableError", "StoredVisit"]
 
 SENT_BLOCK: Final = 200  # numbers noted as sent ahead of their sending: one write for so many
-_VERSION: Final = 1  # of the tables; a file of another is set aside
 _MOST_PAGES: Final = 1 << 20  # of 4 KiB, whatever the budget
-
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS event (
-    seq INTEGER PRIMARY KEY, session INTEGER NOT NULL, type TEXT NOT NULL,
-    visitor TEXT NOT NULL, body BLOB NOT NULL
-);
-CREATE TABLE IF NOT EXISTS visit (visitor TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
-"""
 
 log = structlog.get_logger()
 Number = Callable[[Draft, str, int], bytes]
@@ -72,16 +65,15 @@ class Outbox:
     ) -> None:
         """Take an open database; use `open` or `in_memory`."""
         self._db = database
-        self._locked_file: BinaryIO | None = None
-        (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if tables and version != _VERSION:
-            raise DatabaseError(f"tables of version {version}, not {_VERSION}")
-        self._db.executescript(f"PRAGMA user_version = {_VERSION};{_SCHEMA}")
+        self.lock: BinaryIO | None = None
+        self.path: Path | None = None  # None: in memory
+        self.was_damaged = False
+        lay_tables(database)
         if self._meta("epoch") is None:
             with self._db:
                 self._set("epoch", first_epoch or uuid.uuid4().hex)
                 self._set("untold", 1)
+                self._set("sent", 0)
         self.epoch = str(self._meta("epoch"))
         try:
             for name in ("highest", "watermark", "hub", "roster_seq", "sent", "untold"):
@@ -92,11 +84,18 @@ class Outbox:
         with self._db:
             self._set("session", self.session)
         self.ledger = Ledger(database, limits)
-        self._sent_noted = self._number("sent")
+        sent = self._meta("sent")  # a file of before it was noted: as far as the window went
+        self._sent_noted = self.watermark + AHEAD if sent is None else int(sent)
+        self.known_roster_seq = self.roster_seq
         self.ledger.load(self.watermark, self._sent_noted)
 
     @classmethod
-    def open(cls, path: Path, limits: Limits = Limits()) -> Self:  # noqa: B008 - frozen
+    def open(
+        cls,
+        path: Path,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+        lock: BinaryIO | None = None,
+    ) -> Self:
         """Open or create an outbox.
 
         A file that is no sound database is set aside beside it, named `*.corrupt-N`, and a new
@@ -105,7 +104,7 @@ class Outbox:
         Raises:
             OutboxUnusableError: the folder cannot be written, or another agent uses it.
         """
-        lock = lock_folder(path)
+        lock = lock_folder(path) if lock is None else lock
         ballast = path.with_name(f"{path.name}.ballast")
         try:
             try:
@@ -118,10 +117,11 @@ class Outbox:
             except DatabaseError:
                 set_aside(path)
                 outbox = cls(connect(path, min(_MOST_PAGES, limits.pages)), limits=limits)
+                outbox.was_damaged = True
         except OperationalError as error:
             lock.close()
             raise OutboxUnusableError(f"the outbox {path} cannot be used: {error}") from error
-        outbox._locked_file = lock
+        outbox.lock, outbox.path = lock, path
         lay_ballast(ballast)
         return outbox
 
@@ -139,8 +139,15 @@ class Outbox:
     def close(self) -> None:
         """Close the file; everything committed is on disk already."""
         self._db.close()
-        if self._locked_file is not None:
-            self._locked_file.close()
+        if self.lock is not None:
+            self.lock.close()
+
+    def take_over(self, roster_seq: int, session: int) -> None:
+        """Go on where a lost outbox was, as far as that is known."""
+        self.session = session
+        with self._transaction():
+            self._set("session", session)
+        self.accept_roster(roster_seq)
 
     @property
     def highest(self) -> int:
@@ -175,6 +182,7 @@ class Outbox:
 
     def accept_roster(self, seq: int) -> None:
         """Remember a roster's seq across restarts."""
+        self.known_roster_seq = max(seq, self.known_roster_seq)
         with self._transaction():
             self._set("roster_seq", max(seq, self.roster_seq))
 
@@ -274,7 +282,9 @@ class Outbox:
                 self.ledger.trim_tail(unix)
 
     def acknowledge(self, ack: Acknowledgement) -> None:
-        """Take over the hub's watermark; rows beyond the tail go."""
+        """Take over the hub's watermark of this epoch; rows beyond the tail go."""
+        if ack.epoch != self.epoch:
+            return
         with self._transaction():
             self._set("watermark", ack.seq)
             self._set("hub", ack.hub)
@@ -304,6 +314,8 @@ class Outbox:
             self.ledger.replace(rows, "erased", self.epoch, write)
         with room():
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the log still held her
+        if self.path is not None:
+            drop_set_aside(self.path)
         return len(rows)
 
     def skip(self, seq: int, write: Write) -> int:

@@ -38,8 +38,9 @@ _TENTHS: Final = 10
 _SLACK: Final = 50  # a fiftieth of the budget more goes than must, so that not every commit drops
 _BATCH: Final = 200
 _DECIDED_AT: Final = (
-    "coalesce(json_extract(CAST(body AS TEXT), '$.data.decided_at'),"
-    " json_extract(CAST(body AS TEXT), '$.time'))"
+    "CASE WHEN json_valid(CAST(body AS TEXT)) THEN"
+    " coalesce(json_extract(CAST(body AS TEXT), '$.data.decided_at'),"
+    " json_extract(CAST(body AS TEXT), '$.time'), '9') ELSE '9' END"
 )
 
 Write = Callable[[Gap, str], bytes]
@@ -143,7 +144,7 @@ class Ledger:
             )
             last, left = 0, self.tail
             for seq, size, decided_at in rows:
-                if left <= self.limits.tail_bytes and (decided_at or "9") >= oldest:
+                if left <= self.limits.tail_bytes and decided_at >= oldest:
                     break
                 last, left = seq, left - size
             rows.close()
@@ -190,21 +191,22 @@ class Ledger:
 
     def _joined(self, gap: Gap) -> Gap:
         before = self._db.execute(
-            "SELECT seq, body FROM event WHERE seq < ? AND seq > ? ORDER BY seq DESC LIMIT 1",
+            "SELECT seq, type, body FROM event WHERE seq < ? AND seq > ? ORDER BY seq DESC LIMIT 1",
             (gap.first, self.sent),
         ).fetchone()
         after = self._db.execute(
-            "SELECT seq, body FROM event WHERE seq = ?", (gap.last + 1,)
+            "SELECT seq, type, body FROM event WHERE seq = ?", (gap.last + 1,)
         ).fetchone()
         for row in (before, after):
-            told = None if row is None else json.loads(row[1])
-            if told is None or told["type"] != GAP or told["data"]["reason"] != gap.reason:
+            if row is None or row[1] != GAP:
                 continue
-            data = told["data"]
+            data = json.loads(row[2])["data"]
+            if data["reason"] != gap.reason:
+                continue
             if data["to"] + 1 != gap.first and data["from"] != gap.last + 1:
                 continue
             self._db.execute("DELETE FROM event WHERE seq = ?", (row[0],))
-            self._weigh(-len(row[1]) - _ROW, backlog=row[0] > self.watermark)
+            self._weigh(-len(row[2]) - _ROW, backlog=row[0] > self.watermark)
             counts = Counter(gap.counts) + Counter(data["counts"])
             gap = Gap(
                 min(gap.first, data["from"]), max(gap.last, data["to"]), gap.reason, dict(counts)

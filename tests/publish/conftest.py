@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from edge_agent.config import Mqtt
+from edge_agent.publish.channel import Channel
 from edge_agent.publish.contract import State
 from edge_agent.publish.outbox import Outbox
 from edge_agent.publish.publisher import Publisher
@@ -54,17 +55,26 @@ def publishing(outbox_file: Path) -> Publishing:
     """Run a publisher to the broker on a port until the end of the block, and stop it cleanly."""
 
     @asynccontextmanager
-    async def run(port: int, **settings: Any) -> AsyncIterator[Publisher]:
+    async def run(
+        port: int,
+        *,
+        folder: Path | None = None,
+        boot: str = BOOT,
+        channels: Sequence[Channel] = (),
+        **settings: Any,
+    ) -> AsyncIterator[Publisher]:
         options: dict[str, Any] = {"url": f"mqtt://127.0.0.1:{port}", "allow_plaintext": True}
-        with Outbox.open(outbox_file) as outbox:
+        path = outbox_file if folder is None else folder / "outbox.db"
+        with Outbox.open(path) as outbox:
             publisher = Publisher(
                 outbox,
                 composer(),
                 TOPICS,
                 Mqtt(**options | settings),
-                State(connected=True, boot=BOOT, session=outbox.session, version="1.2.3"),
+                State(connected=True, boot=boot, session=outbox.session, version="1.2.3"),
                 lambda: None,
                 asyncio.get_running_loop().time,
+                channels,
             )
             task = asyncio.create_task(publisher.run(), name="publisher")
             try:
