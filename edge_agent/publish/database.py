@@ -30,6 +30,7 @@ __all__ = [
     "gone",
     "in_memory",
     "lay_tables",
+    "read_only",
     "room",
     "writable",
 ]
@@ -105,6 +106,11 @@ def lay_tables(database: Database) -> None:
 def in_memory() -> Database:
     """Make a database that nothing outlives."""
     return sqlite3.connect(":memory:", check_same_thread=False)
+
+
+def read_only(path: Path) -> Database:
+    """Open a database that somebody else may be writing, to look at it."""
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
 
 
 def damaged(error: DatabaseError) -> bool:
