@@ -33,8 +33,11 @@ from edge_agent.identify.roster_signed import RosterRefusedError
 from edge_agent.memory import give_back, keep_little
 from edge_agent.model import Observation
 from edge_agent.pipeline import Decided, Pipeline
+from edge_agent.publish.alarms import Alarm
 from edge_agent.publish.contract import ClockQuality, State, utc_text
-from edge_agent.publish.outbox import Outbox, OutboxFullError, StoredVisit
+from edge_agent.publish.outbox import OutboxFullError, StoredVisit
+from edge_agent.publish.outbox_budget import Limits
+from edge_agent.publish.outbox_rescue import open_outbox
 from edge_agent.publish.publisher import Publisher
 from edge_agent.publish.topics import Topics
 from edge_agent.rosters import read_roster
@@ -95,7 +98,10 @@ class Agent:
         self._clock = clock or SystemClock()
         self._make_sources = sources
         self._boot = boot_id()
-        self._outbox = Outbox.open(config.state.directory / "outbox.db")
+        self._outbox = open_outbox(
+            config.state.directory / "outbox.db",
+            Limits(config.delivery.max_bytes, config.delivery.max_age),
+        )
         self._roster_seq = self._outbox.roster_seq
         self._roster_note = "none yet"
         self._roster_version: tuple[int, int, int] | None = None  # of the file, as last read
@@ -353,6 +359,7 @@ class Agent:
                 "last_ack": delivery.watermark,
                 "lost_to_full_disk": delivery.dropped,
                 "detail": delivery.detail,
+                "alarms": {alarm: Alarm(alarm).advice for alarm in delivery.alarms},
             },
         }
 

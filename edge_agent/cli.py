@@ -243,6 +243,21 @@ def status(config: ConfigFile) -> None:
 
 
 @app.command()
+def outbox(config: ConfigFile) -> None:
+    """Say what lies in the outbox, as JSON Lines; exit 1 when it cannot be read."""
+    from edge_agent.outbox_report import OutboxUnreadableError, inspect
+
+    try:
+        report = inspect(_load(config))
+    except OutboxUnreadableError as error:
+        prose.print(str(error), style="red", markup=False)
+        raise typer.Exit(FAILED) from None
+    for line in report.lines:
+        sys.stdout.write(json.dumps(line) + "\n")
+    _say(report.sentence)
+
+
+@app.command()
 def doctor(
     config: ConfigFile,
     *,

@@ -32,7 +32,7 @@ from pydantic_settings.sources import NestedSecretsSettingsSource
 
 from edge_agent.config_faults import ConfigError, Fault, explain
 from edge_agent.config_hours import OpeningHours
-from edge_agent.config_values import WEEK_S, AdapterName, Duration, Name, Section, ZoneName
+from edge_agent.config_values import WEEK_S, AdapterName, Duration, Name, Section, Size, ZoneName
 from edge_agent.identify.roster_signed import read_public_key
 
 __all__ = ["Config", "ConfigError", "Fault", "read_config"]
@@ -190,6 +190,16 @@ class Zone(Section):
         return value
 
 
+class Delivery(Section):
+    """How much may wait for a hub that is away, and how long."""
+
+    max_bytes: Annotated[Size, Field(ge=1 << 20, le=16 << 30)] = 256 << 20
+    """Of events that wait, some 400,000; over it dwell goes first, enter and exit last, and what
+    went is declared. The file may grow to twice this."""
+    max_age: Annotated[Duration, Field(ge=3600, le=365 * 24 * 3600)] = 7 * 24 * 3600
+    """What has waited longer is declared instead of sent: a week covers a long weekend's outage."""
+
+
 class State(Section):
     """What the agent keeps on disk."""
 
@@ -223,6 +233,7 @@ class Config(BaseSettings):
     """The store's zones; none: one zone `store` that this gateway covers."""
     hours: OpeningHours | None = None
     """When the store is open; without it, always."""
+    delivery: Delivery = Delivery()
     state: State = State()
 
     @property
@@ -274,6 +285,7 @@ _SECTIONS: Final[dict[str, type[BaseModel]]] = {
     "presence": Presence,
     "zone": Zone,
     "hours": OpeningHours,
+    "delivery": Delivery,
     "state": State,
 }
 

@@ -7,10 +7,12 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-__all__ = ["WEEK_S", "AdapterName", "Duration", "Name", "Section", "ZoneName"]
+__all__ = ["WEEK_S", "AdapterName", "Duration", "Name", "Section", "Size", "ZoneName"]
 
 _DURATION = re.compile(r"([0-9]{1,9}) *(s|min|h)")
 WEEK_S: Final = 7 * 24 * 3600
+_SIZE = re.compile(r"([0-9]{1,9}) *(KiB|MiB|GiB)")
+_UNIT_BITS = {"KiB": 10, "MiB": 20, "GiB": 30}
 _UNIT_S = {"s": 1, "min": 60, "h": 3600}
 
 
@@ -25,6 +27,14 @@ def _duration(value: object) -> object:
     if match is None:
         raise ValueError('a duration is an integer with s, min or h, such as "90s" or "6min"')
     return int(match[1]) * _UNIT_S[match[2]]
+
+
+def _size(value: object) -> object:
+    """Read `64MiB` or `1GiB` as octets."""
+    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError('a size is an integer with KiB, MiB or GiB, such as "256MiB"')
+    return int(match[1]) << _UNIT_BITS[match[2]]
 
 
 def _name(value: object) -> object:
@@ -42,6 +52,7 @@ def _zone_name(value: object) -> object:
 
 
 Duration = Annotated[int, BeforeValidator(_duration)]  # seconds
+Size = Annotated[int, BeforeValidator(_size)]  # octets
 Name = Annotated[str, BeforeValidator(_name)]
 ZoneName = Annotated[str, BeforeValidator(_zone_name)]
 AdapterName = Annotated[str, Field(pattern=r"^hci\d+$")]

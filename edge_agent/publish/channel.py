@@ -79,6 +79,7 @@ class Letters:
     def __init__(self) -> None:
         self._waiting: deque[Letter] = deque()
         self._in_flight: dict[int, Letter] = {}  # by mid
+        self._events_turn = False  # in a window of one, where they take turns
 
     def __len__(self) -> int:
         return len(self._in_flight)
@@ -100,13 +101,28 @@ class Letters:
 
     def due(self, window: int, events: int) -> bool:
         """Tell whether one may be sent, with so many events in flight beside it."""
+        if window == 1 and self._events_turn:
+            return False
         share = max(1, window // _SHARE)
         return self.waiting and len(self) < share and len(self) + events < window
+
+    def room(self, window: int) -> int:
+        """Tell how much of the window events leave free: for letters in flight, or one to come."""
+        if window == 1 and self._events_turn:
+            return len(self)
+        return len(self) or int(self.waiting)
+
+    def take_turn(self, *, events_sent: bool) -> bool:
+        """Take the turn back once events have had theirs; tell whether a letter may go now."""
+        if events_sent or not len(self):
+            self._events_turn = False
+        return not events_sent and self.waiting
 
     def post(self, publish: Callable[[Letter], int]) -> None:
         """Send the next one; `publish` gives its mid."""
         letter = self._waiting.popleft()
         self._in_flight[publish(letter)] = letter
+        self._events_turn = True
 
     def settled(self, mid: int, refusal: str | None) -> bool:
         """The broker answered; tell whether that was for a letter."""

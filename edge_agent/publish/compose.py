@@ -144,6 +144,12 @@ class Composer:
         """Give this moment in UTC."""
         return _moment(self._unix(self._now()))
 
+    def unix_if_known(self) -> float | None:
+        """Give Unix time, seconds; None before the clock was first set."""
+        if self._quality() is ClockQuality.UNSYNCHRONISED:
+            return None
+        return self._unix(self._now())
+
     def gap(self, gap: Gap, epoch: str) -> bytes:
         """Write a tombstone; its seq is the first of the range that it declares dropped."""
         topics = self._topics

@@ -33,6 +33,7 @@ from edge_agent.publish.mqtt import (
     Protocol,
 )
 from edge_agent.publish.outbox import OutboxFullError
+from edge_agent.publish.rivals import Rivals
 from edge_agent.publish.topics import Topics
 from edge_agent.publish.writer import OutboxThread
 
@@ -42,6 +43,7 @@ PUBACK_S: Final = 60.0  # in flight this long without any PUBACK: the connection
 STABLE_S: Final = 60.0
 LONGEST_BACKOFF_S: Final = 60.0
 GOODBYE_S: Final = 2.0
+HUB_SILENT_S: Final = 300.0
 
 log = structlog.get_logger()
 
@@ -77,15 +79,33 @@ class Link:
         self._letters = Letters()
         self.opened = False
         self.detail = "not connected yet"
+        self.was_old_copy = False
+        self.rivals = Rivals(birth, now)
+        self._hub_heard_at = 0.0
         self._mids: dict[int, int] = {}  # of the publishes in flight -> seq
         self._heard_from_broker = 0.0
         self._acknowledged: Acknowledgement | None = None
 
     def stored(self, epoch: str, highest: int) -> None:
         """The outbox holds events up to `highest` now."""
+        if self.delivery.outstanding == 0:
+            self._hub_heard_at = self._now()  # from now on it owes us a word
         if epoch == self.delivery.epoch:  # else a new one has begun, and counted these in
             self.delivery.committed(highest)
         self._wake.set()
+
+    def renew(self, epoch: str, highest: int) -> None:
+        """Another outbox has taken the place of the one that was; its epoch is another."""
+        self._acknowledged = None
+        self.delivery = Delivery(epoch, highest=highest)
+        if self._connection is not None and self.opened:
+            self._connection.close()  # what is in flight on it is of the old epoch
+
+    @property
+    def hub_silent(self) -> bool:
+        """Whether the hub has confirmed nothing for long, with a broker that takes everything."""
+        waited = self._now() - self._hub_heard_at
+        return self.opened and self.delivery.outstanding > 0 and waited > HUB_SILENT_S
 
     def report_health(self, payload: bytes) -> None:
         """Publish the gateway's health, where there is a connection."""
@@ -139,6 +159,7 @@ class Link:
             ended = await self._connected_life(protocol)
             self._lose_connection()
             self.detail = ended.reason
+            self.rivals.ended(taken_over=ended.taken_over)
             if ended.wrong_protocol and self._settings.protocol == "auto":
                 protocol = Protocol.V311 if protocol is Protocol.V5 else Protocol.V5
             failures = 0 if self._now() - began > STABLE_S else failures + 1
@@ -195,7 +216,9 @@ class Link:
                 connection.abandon()
             if self.opened:
                 self._pump_letters(connection)
-                await self._pump(connection)
+                sent = await self._pump(connection)
+                if self._letters.take_turn(events_sent=sent):
+                    self._pump_letters(connection)
             if self._candidate_is_due():
                 connection.close()
             if self._stopping.is_set() and goodbye is None:
@@ -301,6 +324,7 @@ class Link:
             state = State.model_validate_json(payload)
         except ValidationError:
             return
+        self.rivals.heard(state)
         if (
             not state.connected
             and state.session <= self._birth.session
@@ -316,6 +340,8 @@ class Link:
                 "ack_malformed", advice="the hub's acknowledgement is not {epoch, seq, hub}"
             )
             return
+        if ack.epoch == self.delivery.epoch:
+            self._hub_heard_at = self._now()
         match self.delivery.acknowledged(ack, self._now()):
             case Watermark.ADVANCED:
                 self._acknowledged = ack
@@ -326,6 +352,7 @@ class Link:
                 await self._declare_what_is_gone(ack.seq + 1)
             case Watermark.IMPOSSIBLE:
                 log.error("outbox_is_an_old_copy", advice="a new epoch begins")
+                self.was_old_copy = True
                 self._acknowledged = None  # of the epoch that ends
                 epoch, highest = await self._outbox(lambda outbox: outbox.begin_epoch(renumbered))
                 self.delivery = Delivery(epoch, highest=highest, hub=self.delivery.hub)
@@ -337,8 +364,13 @@ class Link:
     async def _declare_what_is_gone(self, first: int) -> None:
         held = await self._outbox(lambda outbox: outbox.first_held)
         if first < held:
+            epoch = self.delivery.epoch
             await self._outbox(
-                lambda outbox: outbox.declare_lost(first, held - 1, self._composer.gap)
+                lambda outbox: (
+                    outbox.declare_lost(first, held - 1, self._composer.gap)
+                    if outbox.epoch == epoch
+                    else None
+                )
             )
 
     async def _store_watermark(self) -> None:
@@ -361,16 +393,20 @@ class Link:
         while self._letters.due(self.delivery.window, self.delivery.in_flight):
             self._letters.post(publish)
 
-    async def _pump(self, connection: Connection) -> None:
-        """Publish the events that may be sent now; a letter that waits keeps its place free."""
-        taken = len(self._letters) or int(self._letters.waiting)
+    async def _pump(self, connection: Connection) -> bool:
+        """Publish the events that may be sent now; tell whether any was."""
+        taken = self._letters.room(self.delivery.window)
         seqs = list(self.delivery.sendable(self._now(), taken))
         if not seqs:
-            return
-        held = dict(await self._outbox(lambda outbox: outbox.read(seqs[0], seqs[-1])))
+            return False
+        delivery = self.delivery
+        held = dict(await self._outbox(lambda outbox: outbox.hand_out(seqs[0], seqs[-1])))
+        if delivery is not self.delivery:  # the outbox was lost meanwhile, and its numbers
+            return False
         for seq in seqs:
             body = held.get(seq)
             if body is None:  # inside the range of a tombstone, which is sent in its place
                 self.delivery.puback(seq)
             else:
                 self._mids[connection.publish(self._topics.events, body)] = seq
+        return True

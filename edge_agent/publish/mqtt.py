@@ -43,6 +43,7 @@ CONNECT_TIMEOUT_S: Final = 10.0
 _MOST_EVENTS: Final = 10_000  # posted and not yet taken; beyond it the connection is dropped
 _DEFAULT_PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
 _RECEIVE_MAXIMUM: Final = 65_535  # what a broker that says nothing allows (MQTT 5, 3.2.2.3.3)
+_TAKEN_OVER: Final = 0x8E
 _UNSUPPORTED_PROTOCOL: Final = (0x84, 0x01)  # by a broker of 5, and by one of 3.1.1
 
 
@@ -78,10 +79,14 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The connection is over. `wrong_protocol`: try the other version of MQTT."""
+    """The connection is over. `wrong_protocol`: try the other version of MQTT.
+
+    `taken_over`: somebody else has connected with our client id (MQTT 5 says so).
+    """
 
     reason: str
     wrong_protocol: bool = False
+    taken_over: bool = False
 
 
 LinkEvent = Opened | Message | Accepted | Ended
@@ -133,6 +138,7 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self._opened = False
         self._wrong_protocol = False
+        self._taken_over = False
         self._closing = False
         self._reason = "the broker closed the connection"
         self._client = client = paho.Client(
@@ -205,7 +211,7 @@ class Connection:
         except (OSError, ValueError) as error:  # no route, refused, bad certificate, closed socket
             self._reason = f"{type(error).__name__}: {error}"
         finally:
-            self._post(Ended(self._reason, self._wrong_protocol))
+            self._post(Ended(self._reason, self._wrong_protocol, self._taken_over))
 
     def _on_connect(
         self,
@@ -226,6 +232,7 @@ class Connection:
     def _on_disconnect(
         self, _client: paho.Client, _data: Any, _flags: Any, code: ReasonCode, _properties: Any
     ) -> None:
+        self._taken_over = self._taken_over or code.value == _TAKEN_OVER
         if code.is_failure and self._opened:
             self._reason = f"the connection broke: {code}"
 

@@ -12,14 +12,11 @@ one worker thread.
 
 from __future__ import annotations
 
-import itertools
 import json
-import sqlite3
 import uuid
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import BinaryIO, Final, Self
 
@@ -27,86 +24,78 @@ import structlog
 
 from edge_agent.publish.compose import Draft, Gap
 from edge_agent.publish.contract import Acknowledgement
+from edge_agent.publish.database import (
+    Database,
+    DatabaseError,
+    OperationalError,
+    OutboxFullError,
+    connect,
+    in_memory,
+    lay_tables,
+    room,
+)
+from edge_agent.publish.delivery import AHEAD
+from edge_agent.publish.outbox_budget import Ledger, Limits, Write
 from edge_agent.publish.outbox_file import (
     OutboxUnusableError,
+    drop_set_aside,
     lay_ballast,
     lock_folder,
     set_aside,
 )
+from edge_agent.publish.stored_visit import StoredVisit
 
 __all__ = ["Outbox", "OutboxFullError", "OutboxUnusableError", "StoredVisit"]
 
-TAIL_ROWS: Final = 20_000  # acknowledged events kept for a hub that lost its store, some 12 MB
-_VERSION: Final = 1  # of the tables; a file of another is set aside
-_MOST_PAGES: Final = 65_536  # of 4 KiB: 256 MiB, so that a hub away for weeks cannot fill the card
-_CHECKPOINT_PAGES: Final = 256
-
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS event (
-    seq INTEGER PRIMARY KEY, session INTEGER NOT NULL, type TEXT NOT NULL,
-    visitor TEXT NOT NULL, body BLOB NOT NULL
-);
-CREATE TABLE IF NOT EXISTS visit (visitor TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
-"""
-
-_FULL: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)  # the card may say either
+SENT_BLOCK: Final = 200  # numbers noted as sent ahead of their sending: one write for so many
+_MOST_PAGES: Final = 1 << 20  # of 4 KiB, whatever the budget
 
 log = structlog.get_logger()
 Number = Callable[[Draft, str, int], bytes]
 
 
-class OutboxFullError(Exception):
-    """Nothing can be stored: the disk or the outbox's budget is full. What was stored is safe."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredVisit:
-    """A visit as the disk holds it: in Unix time, and in the boot clock of `boot`."""
-
-    id: str
-    visitor: str
-    zone: str
-    boot: str
-    entered_at: float
-    last_at: float
-    entered_unix: float
-    last_unix: float
-    milestones: int
-    sources: tuple[str, ...]
-    exit_decided_at: float | None
-    exit_decided_unix: float | None
-    fixture: str | None = None  # its visitor turned out to be none: why
-
-
 class Outbox:
     """One gateway's outbox."""
 
-    def __init__(self, database: sqlite3.Connection, first_epoch: str | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        first_epoch: str | None = None,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+    ) -> None:
         """Take an open database; use `open` or `in_memory`."""
         self._db = database
-        self._locked_file: BinaryIO | None = None
-        (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if tables and version != _VERSION:
-            raise sqlite3.DatabaseError(f"tables of version {version}, not {_VERSION}")
-        self._db.executescript(f"PRAGMA user_version = {_VERSION};{_SCHEMA}")
+        self.lock: BinaryIO | None = None
+        self.path: Path | None = None  # None: in memory
+        self.was_damaged = False
+        lay_tables(database)
         if self._meta("epoch") is None:
             with self._db:
                 self._set("epoch", first_epoch or uuid.uuid4().hex)
                 self._set("untold", 1)
+                self._set("sent", 0)
         self.epoch = str(self._meta("epoch"))
         try:
-            for name in ("highest", "watermark", "hub", "roster_seq"):
+            for name in ("highest", "watermark", "hub", "roster_seq", "sent", "untold"):
                 self._number(name)
             self.session = self._number("session") + 1
         except ValueError:
-            raise sqlite3.DatabaseError("a number is none") from None
+            raise DatabaseError("a number is none") from None
         with self._db:
             self._set("session", self.session)
+        self.ledger = Ledger(database, limits)
+        sent = self._meta("sent")  # a file of before it was noted: as far as the window went
+        self._sent_noted = self.watermark + AHEAD if sent is None else int(sent)
+        self.known_roster_seq = self.roster_seq
+        self.ledger.load(self.watermark, self._sent_noted)
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    def open(
+        cls,
+        path: Path,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+        lock: BinaryIO | None = None,
+    ) -> Self:
         """Open or create an outbox.
 
         A file that is no sound database is set aside beside it, named `*.corrupt-N`, and a new
@@ -115,30 +104,31 @@ class Outbox:
         Raises:
             OutboxUnusableError: the folder cannot be written, or another agent uses it.
         """
-        lock = lock_folder(path)
+        lock = lock_folder(path) if lock is None else lock
         ballast = path.with_name(f"{path.name}.ballast")
         try:
             try:
-                outbox = cls(_connect(path))
-            except sqlite3.OperationalError:
+                outbox = cls(connect(path, min(_MOST_PAGES, limits.pages)), limits=limits)
+            except OperationalError:
                 if not ballast.exists():
                     raise
                 ballast.unlink()  # the disk is full: this makes room to start, read and delete
-                outbox = cls(_connect(path))
-            except sqlite3.DatabaseError:
+                outbox = cls(connect(path, min(_MOST_PAGES, limits.pages)), limits=limits)
+            except DatabaseError:
                 set_aside(path)
-                outbox = cls(_connect(path))
-        except sqlite3.OperationalError as error:
+                outbox = cls(connect(path, min(_MOST_PAGES, limits.pages)), limits=limits)
+                outbox.was_damaged = True
+        except OperationalError as error:
             lock.close()
             raise OutboxUnusableError(f"the outbox {path} cannot be used: {error}") from error
-        outbox._locked_file = lock
+        outbox.lock, outbox.path = lock, path
         lay_ballast(ballast)
         return outbox
 
     @classmethod
-    def in_memory(cls, epoch: str) -> Self:
+    def in_memory(cls, epoch: str, limits: Limits = Limits()) -> Self:  # noqa: B008 - frozen
         """Make a throw-away outbox, for a replay."""
-        return cls(sqlite3.connect(":memory:"), epoch)
+        return cls(in_memory(), epoch, limits)
 
     def __enter__(self) -> Self:
         return self
@@ -149,8 +139,15 @@ class Outbox:
     def close(self) -> None:
         """Close the file; everything committed is on disk already."""
         self._db.close()
-        if self._locked_file is not None:
-            self._locked_file.close()
+        if self.lock is not None:
+            self.lock.close()
+
+    def take_over(self, roster_seq: int, session: int) -> None:
+        """Go on where a lost outbox was, as far as that is known."""
+        self.session = session
+        with self._transaction():
+            self._set("session", session)
+        self.accept_roster(roster_seq)
 
     @property
     def highest(self) -> int:
@@ -185,6 +182,7 @@ class Outbox:
 
     def accept_roster(self, seq: int) -> None:
         """Remember a roster's seq across restarts."""
+        self.known_roster_seq = max(seq, self.known_roster_seq)
         with self._transaction():
             self._set("roster_seq", max(seq, self.roster_seq))
 
@@ -217,6 +215,7 @@ class Outbox:
             )
             self._store_visits(visits)
             self._set("highest", first - 1 + len(rows))
+            self.ledger.added(body for _, _, body in rows)
         return [(seq, body) for seq, _, body in rows]
 
     def keep_visits(self, visits: Iterable[StoredVisit]) -> None:
@@ -248,12 +247,50 @@ class Outbox:
         )
         return rows.fetchall()
 
+    def hand_out(self, first: int, last: int) -> list[tuple[int, bytes]]:
+        """Give what is held of `first` to `last` to be sent: from now on no budget drops it.
+
+        That survives a restart: ahead of the numbers a block of them is noted as sent. On a full
+        disk only this life knows.
+        """
+        self.ledger.sent = max(self.ledger.sent, last)
+        if last > self._sent_noted:
+            with suppress(OutboxFullError), self._transaction():
+                self._set("sent", last + SENT_BLOCK)
+                self._sent_noted = last + SENT_BLOCK
+        return self.read(first, last)
+
+    def keep_to_budget(self, write: Write) -> None:
+        """Let what is too much go, and declare it; a full disk makes it wait."""
+        if self.ledger.over:
+            with suppress(OutboxFullError), self._transaction():
+                self.ledger.keep_to_bytes(self.epoch, write)
+
+    def sweep(self, unix: float | None, write: Write) -> None:
+        """Let go what has waited too long, and what the tail has too much.
+
+        Args:
+            unix: seconds; None where UTC is not known, and then nothing is old.
+            write: writes a tombstone's JSON for this epoch.
+        """
+        with suppress(OutboxFullError):
+            more = unix is not None
+            while more and unix is not None:
+                with self._transaction():
+                    more = self.ledger.keep_to_age(self.epoch, unix, write)
+            with self._transaction():
+                self.ledger.trim_tail(unix)
+
     def acknowledge(self, ack: Acknowledgement) -> None:
-        """Take over the hub's watermark; rows beyond the tail go."""
+        """Take over the hub's watermark of this epoch; rows beyond the tail go."""
+        if ack.epoch != self.epoch:
+            return
         with self._transaction():
             self._set("watermark", ack.seq)
             self._set("hub", ack.hub)
-            self._db.execute("DELETE FROM event WHERE seq <= ?", (ack.seq - TAIL_ROWS,))
+            self.ledger.confirmed(ack.seq)
+            if self.ledger.tail > self.ledger.limits.tail_bytes:
+                self.ledger.trim_tail(None)
 
     @property
     def first_held(self) -> int:
@@ -261,7 +298,7 @@ class Outbox:
         (lowest,) = self._db.execute("SELECT min(seq) FROM event").fetchone()
         return self.highest + 1 if lowest is None else int(lowest)
 
-    def erase(self, visitor: str, write: Callable[[Gap, str], bytes]) -> int:
+    def erase(self, visitor: str, write: Write) -> int:
         """Remove what is stored of a visitor whose consent ended, and declare each range removed.
 
         Args:
@@ -273,37 +310,25 @@ class Outbox:
         """
         with self._transaction():
             self._db.execute("DELETE FROM visit WHERE visitor = ?", (visitor,))
-            rows = self._db.execute(
-                "SELECT seq, type FROM event WHERE visitor = ? ORDER BY seq", (visitor,)
-            ).fetchall()
-            self._db.execute("DELETE FROM event WHERE visitor = ?", (visitor,))
-            for gap in _ranges(rows, "erased"):
-                self._declare(gap, write)
-        with _room():
+            rows = self.ledger.rows_of(visitor)
+            self.ledger.replace(rows, "erased", self.epoch, write)
+        with room():
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the log still held her
+        if self.path is not None:
+            drop_set_aside(self.path)
         return len(rows)
 
-    def skip(self, seq: int, write: Callable[[Gap, str], bytes]) -> int:
+    def skip(self, seq: int, write: Write) -> int:
         """Give up an event that the broker refuses, and declare it; gives how many events went."""
         with self._transaction():
-            row = self._db.execute(
-                "SELECT type FROM event WHERE seq = ? AND visitor != ''", (seq,)
-            ).fetchone()
-            if row is None:
-                return 0  # it is a tombstone already
-            self._declare(Gap(seq, seq, "refused", {row[0]: 1}), write)
-        return 1
+            rows = self.ledger.row(seq)
+            self.ledger.replace(rows, "refused", self.epoch, write)
+        return len(rows)  # 0: it is a tombstone already
 
-    def declare_lost(self, first: int, last: int, write: Callable[[Gap, str], bytes]) -> None:
+    def declare_lost(self, first: int, last: int, write: Write) -> None:
         """Declare events that a restored hub asks for and that are held no longer."""
         with self._transaction():
-            self._declare(Gap(first, last, "expired", {}), write)
-
-    def _declare(self, gap: Gap, write: Callable[[Gap, str], bytes]) -> None:
-        self._db.execute(
-            "INSERT OR REPLACE INTO event VALUES (?, ?, ?, ?, ?)",
-            (gap.first, self.session, "presence.gap.v1", "", write(gap, self.epoch)),
-        )
+            self.ledger.declare(Gap(first, last, "expired", {}), self.epoch, write)
 
     def visitors(self) -> set[str]:
         """Give everybody of whom anything is stored."""
@@ -342,13 +367,20 @@ class Outbox:
                     for seq, (kind, visitor, body) in enumerate(rows, start=1)
                 ),
             )
+            self._sent_noted = 0
+            self.ledger.load(0, 0)
         return self.epoch, len(rows)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        """Change all or nothing."""
-        with _room(), self._db:
-            yield
+        """Change all or nothing, and count likewise."""
+        restore = self.ledger.mark()
+        try:
+            with room(), self._db:
+                yield
+        except BaseException:
+            restore()
+            raise
 
     def _store_visits(self, visits: Iterable[StoredVisit]) -> None:
         self._db.executemany(
@@ -365,41 +397,3 @@ class Outbox:
 
     def _set(self, name: str, value: str | int) -> None:
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
-
-
-@contextmanager
-def _room() -> Iterator[None]:
-    """Tell a full disk from every other fault."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & 0xFF in _FULL:  # of an extended code, the primary one
-            raise OutboxFullError(str(error)) from error
-        raise
-
-
-def _ranges(rows: Iterable[tuple[int, str]], reason: str) -> Iterator[Gap]:
-    """Join numbered events into contiguous ranges, with how many of each type."""
-    for _, run in itertools.groupby(enumerate(rows), key=lambda pair: pair[1][0] - pair[0]):
-        members = [row for _, row in run]
-        yield Gap(members[0][0], members[-1][0], reason, dict(Counter(kind for _, kind in members)))
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(path, check_same_thread=False)
-    try:
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = FULL")
-        database.execute("PRAGMA secure_delete = ON")
-        database.execute("PRAGMA temp_store = MEMORY")  # nor does a look-up need room on the disk
-        database.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
-        database.execute(f"PRAGMA max_page_count = {_MOST_PAGES}")
-        with closing(database.execute("PRAGMA quick_check")) as check:
-            sound = check.fetchone() == ("ok",)
-    except sqlite3.DatabaseError:
-        database.close()
-        raise
-    if not sound:
-        database.close()
-        raise sqlite3.DatabaseError("quick_check found damage")
-    return database

@@ -6,7 +6,14 @@ import fcntl
 from pathlib import Path
 from typing import BinaryIO, Final
 
-__all__ = ["OutboxUnusableError", "lay_ballast", "lock_folder", "set_aside"]
+__all__ = [
+    "OutboxBusyError",
+    "OutboxUnusableError",
+    "drop_set_aside",
+    "lay_ballast",
+    "lock_folder",
+    "set_aside",
+]
 
 _BALLAST: Final = 256 * 1024  # octets that a full disk can be given back, to start and to delete
 
@@ -15,11 +22,15 @@ class OutboxUnusableError(Exception):
     """The outbox cannot be opened; the text says what to do."""
 
 
+class OutboxBusyError(OutboxUnusableError):
+    """Another agent uses it."""
+
+
 def lock_folder(path: Path) -> BinaryIO:
     """Make sure of being alone: two agents would give one number twice."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = path.with_suffix(".lock").open("ab")
+        lock = _lock_file(path.with_suffix(".lock"))
     except OSError as error:
         raise OutboxUnusableError(
             f"the state folder {path.parent} cannot be written ({error.strerror}): check its owner"
@@ -28,11 +39,25 @@ def lock_folder(path: Path) -> BinaryIO:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         lock.close()
-        raise OutboxUnusableError(
+        raise OutboxBusyError(
             f"another edge-agent uses the state folder {path.parent}: stop it, or set another"
             " [state] directory"
         ) from error
     return lock
+
+
+def _lock_file(path: Path) -> BinaryIO:
+    """Open the file to lock, also where nothing can be written any more."""
+    try:
+        return path.open("ab")
+    except OSError:
+        return path.open("rb")
+
+
+def drop_set_aside(path: Path) -> None:
+    """Remove damaged databases: what an erasure cannot find in them must not outlive it."""
+    for damaged in path.parent.glob(f"{path.name}.corrupt-*"):
+        damaged.unlink()
 
 
 def lay_ballast(ballast: Path) -> None:

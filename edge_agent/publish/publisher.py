@@ -11,6 +11,7 @@ from typing import TypeVar
 import structlog
 
 from edge_agent.config import Mqtt
+from edge_agent.publish.alarms import Alarm
 from edge_agent.publish.channel import Channel
 from edge_agent.publish.compose import Composer, Draft
 from edge_agent.publish.contract import State
@@ -40,6 +41,7 @@ class DeliveryState:
     pending: int  # decided and not stored
     dropped: int  # lost to a full disk, by this process
     detail: str
+    alarms: tuple[str, ...] = ()  # `alarms.Alarm` has what to do about each
 
 
 class Publisher:
@@ -88,11 +90,19 @@ class Publisher:
         )
         self._link.epoch_began = self._snapshots.request
         self._writer = Writer(self._outbox, composer, open_visits, self._link.stored)
+        self._outbox.replaced = self._outbox_replaced
+
+    def _outbox_replaced(self, epoch: str, highest: int) -> None:
+        """Another outbox, another epoch: its first word is who is in."""
+        self._link.renew(epoch, highest)
+        self._writer.after_checkpoint = self._snapshots.request
+        self._writer.checkpoint()
 
     @property
     def state(self) -> DeliveryState:
         """How delivery is now."""
         link, writer = self._link, self._writer
+        alarms = tuple(alarm for alarm, raised in self._conditions().items() if raised)
         full = "the disk is full: free some space; nothing stored is lost"
         return DeliveryState(
             link.opened,
@@ -103,11 +113,25 @@ class Publisher:
             writer.pending,
             writer.dropped,
             full if writer.disk_full else link.detail,
+            alarms,
         )
 
     def show(self, certificates: Certificates) -> None:
         """Let these choose which certificate the broker is shown; before `run`."""
         self._link.certificates = certificates
+
+    def _conditions(self) -> dict[Alarm, bool]:
+        outbox, link, writer = self._outbox, self._link, self._writer
+        return {
+            Alarm.PUBLISH_REFUSED: link.delivery.refused_seq is not None,
+            Alarm.DISK_FULL: writer.disk_full,
+            Alarm.DISK_UNWRITABLE: outbox.in_memory,
+            Alarm.DATABASE_DAMAGED: outbox.damaged,
+            Alarm.OLD_COPY: link.was_old_copy,
+            Alarm.CLIENT_ID_TAKEN: link.rivals.suspected,
+            Alarm.HUB_SILENT: link.hub_silent,
+            Alarm.EVENTS_DROPPED: outbox.dropped > 0,
+        }
 
     def submit(self, drafts: Iterable[tuple[Draft, StoredVisit]]) -> None:
         """Take events, each with its visit as it then was, to be stored and delivered in order."""
@@ -116,6 +140,8 @@ class Publisher:
     async def checkpoint(self) -> None:
         """Store how far the open visits have got, after all that was submitted."""
         await self.erase(())  # what a full disk has put off
+        unix = self._composer.unix_if_known()
+        await self._outbox(lambda outbox: outbox.sweep(unix, self._composer.gap))
         self._writer.checkpoint()
 
     def report_health(self, payload: bytes) -> None:

@@ -17,7 +17,9 @@ from typing import Final, TypeVar
 import structlog
 
 from edge_agent.publish.compose import Composer, Draft
-from edge_agent.publish.outbox import Outbox, OutboxFullError, StoredVisit
+from edge_agent.publish.database import DatabaseError, OutboxFullError, damaged, gone, writable
+from edge_agent.publish.outbox import Outbox, StoredVisit
+from edge_agent.publish.outbox_rescue import successor
 
 __all__ = ["OutboxThread", "Writer"]
 
@@ -34,18 +36,58 @@ class OutboxThread:
     """The one thread that touches the outbox; what is asked of it is done in that order."""
 
     def __init__(self, outbox: Outbox) -> None:
-        """Take the outbox over."""
+        """Take the outbox over; `replaced` is told the epoch and highest seq of its successor."""
         self._outbox = outbox
+        self._has_successor = False
+        self.replaced: Callable[[str, int], None] = lambda _epoch, _highest: None
+        self.numbers = outbox.epoch, outbox.highest  # at its opening
+        self.damaged = outbox.was_damaged  # in this process's life
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="outbox")
 
     async def __call__(self, action: Callable[[Outbox], _T]) -> _T:
         """Do something with the outbox."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._worker, action, self._outbox)
+        try:
+            return await loop.run_in_executor(self._worker, self._do, action)
+        finally:
+            if self._has_successor:
+                self._has_successor = False
+                self.replaced(*self.numbers)
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether what is stored outlives this process."""
+        return self._outbox.path is None
+
+    @property
+    def dropped(self) -> int:
+        """How many events the budget has dropped, in this process."""
+        return self._outbox.ledger.dropped.total()
 
     def close(self) -> None:
         """End the thread, once what was asked is done."""
         self._worker.shutdown()
+        self._outbox.close()
+
+    def _do(self, action: Callable[[Outbox], _T]) -> _T:
+        """Do it; an outbox that is lost has a successor, where it is done instead."""
+        outbox = self._outbox
+        failure: DatabaseError | OutboxFullError
+        try:
+            return action(outbox)
+        except OutboxFullError as error:
+            if outbox.path is None or writable(outbox.path.parent):
+                raise
+            failure = error
+        except DatabaseError as error:
+            if outbox.path is None or not gone(error):
+                raise
+            self.damaged = self.damaged or damaged(error)
+            failure = error
+        self._outbox = successor(outbox, failure)
+        self.numbers = self._outbox.epoch, self._outbox.highest
+        self._has_successor = True
+        return action(self._outbox)
 
 
 class Writer:
@@ -67,6 +109,7 @@ class Writer:
         self._group: list[tuple[Draft, StoredVisit]] = []  # being committed
         self._submitted = asyncio.Event()
         self._checkpoint_due = False
+        self.after_checkpoint: Callable[[], None] | None = None  # called once, after the next
         self._stopping = asyncio.Event()
         self.dropped = 0  # events lost to a full disk
         self.disk_full = False
@@ -116,7 +159,10 @@ class Writer:
             if self._checkpoint_due or self._stopping.is_set():
                 # Taken while nothing is pending: never older than an event stored before it.
                 self._checkpoint_due = False
+                then, self.after_checkpoint = self.after_checkpoint, None
                 await self._keep_visits(self._open_visits())
+                if then is not None:
+                    then()
             if self._stopping.is_set() and not self._pending:
                 return
 
@@ -153,6 +199,7 @@ class Writer:
                     outbox.commit(drafts, self._composer.number, visits.values()),
                 )
             )
+            await self._outbox(lambda outbox: outbox.keep_to_budget(self._composer.gap))
         except OutboxFullError:
             await self._disk_is_full()
             return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pytest
 
 from edge_agent.config import Mqtt
 from edge_agent.publish.certificate import CertificateKeeper
+from edge_agent.publish.channel import Channel
 from edge_agent.publish.contract import State
 from edge_agent.publish.outbox import Outbox
 from edge_agent.publish.publisher import Publisher
@@ -56,19 +57,26 @@ def publishing(outbox_file: Path) -> Publishing:
 
     @asynccontextmanager
     async def run(
-        port: int, keeper: CertificateKeeper | None = None, **settings: Any
+        port: int,
+        *,
+        folder: Path | None = None,
+        boot: str = BOOT,
+        channels: Sequence[Channel] = (),
+        keeper: CertificateKeeper | None = None,
+        **settings: Any,
     ) -> AsyncIterator[Publisher]:
         options: dict[str, Any] = {"url": f"mqtt://127.0.0.1:{port}", "allow_plaintext": True}
-        with Outbox.open(outbox_file) as outbox:
+        path = outbox_file if folder is None else folder / "outbox.db"
+        with Outbox.open(path) as outbox:
             publisher = Publisher(
                 outbox,
                 composer(),
                 TOPICS,
                 Mqtt(**options | settings),
-                State(connected=True, boot=BOOT, session=outbox.session, version="1.2.3"),
+                State(connected=True, boot=boot, session=outbox.session, version="1.2.3"),
                 lambda: None,
                 asyncio.get_running_loop().time,
-                () if keeper is None else (keeper,),
+                (*channels, *(() if keeper is None else (keeper,))),
             )
             if keeper is not None:
                 publisher.show(keeper)

@@ -213,7 +213,7 @@ async def test_a_gateway_renews_its_certificate_through_the_broker(
     secure |= {"cert_file": configured[0], "key_file": configured[1]}
     async with (
         PlainHub(plain) as hub,
-        publishing(broker.port, certificates, **secure) as publisher,
+        publishing(broker.port, keeper=certificates, **secure) as publisher,
     ):
         publisher.submit(drafted(WRITER, enter(number=1)))
         await until(lambda: publisher.state.watermark == 1)
@@ -243,7 +243,7 @@ async def test_an_expired_certificate_loses_nothing_and_a_new_one_needs_no_resta
     secure |= {"cert_file": configured[0], "key_file": configured[1]}
     async with (
         PlainHub(plain) as hub,
-        publishing(broker.port, certificates, **secure) as publisher,
+        publishing(broker.port, keeper=certificates, **secure) as publisher,
     ):
         publisher.submit(drafted(WRITER, enter(number=1)))
         await until(lambda: publisher.state.outstanding == 1)

@@ -17,7 +17,8 @@ import pytest
 from edge_agent.model import PresenceEvent
 from edge_agent.publish.compose import renumbered
 from edge_agent.publish.contract import Acknowledgement
-from edge_agent.publish.outbox import TAIL_ROWS, Outbox
+from edge_agent.publish.outbox import Outbox
+from edge_agent.publish.outbox_budget import Limits
 from tests.publish.stories import ANNA, BERTA, composer, drafted, dwell, enter, leave
 
 WRITER = composer()
@@ -110,16 +111,20 @@ def test_the_watermark_survives_a_restart(path: Path) -> None:
         assert outbox.roster_seq == 9
 
 
-def test_confirmed_rows_go_except_the_tail(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a tail of 3 and a watermark of 8 of 10, rows 6 to 10 are held."""
-    assert TAIL_ROWS >= 10_000
-    monkeypatch.setattr("edge_agent.publish.outbox.TAIL_ROWS", 3)
+def test_confirmed_rows_go_except_the_tail(path: Path) -> None:
+    """With a tail of some three events and a watermark of 8 of 10, rows 6 to 10 are held."""
+    assert Limits().tail_bytes >= 8 << 20
     with Outbox.open(path) as outbox:
+        put(outbox, enter())
+        three = 3 * outbox.ledger.backlog
+    path.unlink()
+    with Outbox.open(path, Limits(max_bytes=16 * (three + 100))) as outbox:
         put(outbox, *[enter(number=n) for n in range(10)])
         acknowledge(outbox, 8)
         assert [event["seq"] for event in held(outbox)] == [6, 7, 8, 9, 10]
         assert outbox.first_held == 6
         acknowledge(outbox, 10)
+        assert [event["seq"] for event in held(outbox)] == [8, 9, 10]
         assert put(outbox, leave()) == [11]
 
 
@@ -167,12 +172,9 @@ def test_erasure_leaves_no_byte_of_her_on_disk(path: Path) -> None:
     assert BERTA.encode() in bytes_on_disk(path)
 
 
-def test_a_confirmed_row_that_goes_leaves_no_byte(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_confirmed_row_that_goes_leaves_no_byte(path: Path) -> None:
     """Once a row has left the tail, the closed database file does not hold it."""
-    monkeypatch.setattr("edge_agent.publish.outbox.TAIL_ROWS", 0)
-    with Outbox.open(path) as outbox:
+    with Outbox.open(path, Limits(max_bytes=1_000)) as outbox:
         put(outbox, enter())
         outbox.keep_visits([])
         acknowledge(outbox, 1)

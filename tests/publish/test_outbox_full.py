@@ -12,6 +12,7 @@ import pytest
 
 from edge_agent.publish.contract import Acknowledgement
 from edge_agent.publish.outbox import Outbox, OutboxFullError
+from edge_agent.publish.outbox_budget import Limits
 from tests.publish.stories import composer, drafted, enter
 
 WRITER = composer()
@@ -50,8 +51,7 @@ def test_a_full_budget_is_freed_by_the_watermark(
 ) -> None:
     """The hub comes back and confirms: there is room again, and the numbers go on."""
     monkeypatch.setattr("edge_agent.publish.outbox._MOST_PAGES", 100)
-    monkeypatch.setattr("edge_agent.publish.outbox.TAIL_ROWS", 0)
-    with Outbox.open(tmp_path / "outbox.db") as outbox:
+    with Outbox.open(tmp_path / "outbox.db", Limits(max_bytes=1_000)) as outbox:
         highest = fill(outbox)
         outbox.keep_visits([])
         outbox.acknowledge(Acknowledgement(epoch=outbox.epoch, seq=highest, hub=1))
