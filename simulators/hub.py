@@ -1,37 +1,45 @@
 """The reference hub: applies each event exactly once, and tells the gateway how far it is.
 
     python -m simulators hub --broker mqtt://127.0.0.1:1883 --store hub.db
+    python -m simulators hub --broker mqtt://127.0.0.1:1883 --store postgresql://hub@db/presence
 
 What a hub team needs to copy is one transaction. At-least-once delivery, the sender's numbers
 without gaps and a cursor that moves in the same transaction as the data make exactly once:
 
-    BEGIN IMMEDIATE;
-    SELECT seq FROM cursor WHERE source = :source AND epoch = :epoch;    -- none: 0
+    BEGIN;                                         -- SQLite: BEGIN IMMEDIATE, and no FOR UPDATE
+    INSERT INTO cursor VALUES (:source, :epoch, 0) -- an epoch never heard of begins at 0
+      ON CONFLICT (source, epoch) DO NOTHING;
+    SELECT seq FROM cursor WHERE source = :source AND epoch = :epoch
+      FOR UPDATE;                                  -- another worker waits here for our COMMIT
       -- first = seq, last = seq; for presence.gap.v1 last = data.to
-      -- last < cursor + 1:   a duplicate:     change nothing
-      -- first > cursor + 1:  something is missing: change nothing
+      -- last < cursor + 1:   a duplicate:           change nothing
+      -- first > cursor + 1:  something is missing:  change nothing
       -- else:
-    INSERT INTO applied ...;                                             -- whatever the hub does
-    INSERT OR REPLACE INTO cursor VALUES (:source, :epoch, :last);
-    COMMIT;                                                -- durable: WAL and synchronous=FULL
+    INSERT INTO applied ...;                       -- whatever the hub does with an event
+    UPDATE cursor SET seq = :last WHERE source = :source AND epoch = :epoch;
+    COMMIT;   -- durable: synchronous_commit = on; SQLite: WAL and synchronous = FULL
     -- then, and only then, retained, QoS 1, in all cases:
     publish(".../ack", {"epoch": epoch, "seq": cursor, "hub": incarnation})
 
 Never acknowledge before the commit, never apply outside the transaction, and never number an
 incarnation twice: `hub` is the Unix time in milliseconds at which this store was created or
-restored, so that a gateway believes a lower cursor only from a newer one. Many events may share a
-transaction and an acknowledgement. `hub_store` has the rules in full, and what becomes of a
-message that is no event.
+restored, so that a gateway believes a lower cursor only from a newer one. After a restore start
+with `--restored`; `hub_store` says what the hub notices by itself, has the rules in full, and what
+becomes of a message that is no event. Many events may share a transaction and an acknowledgement;
+a transaction of many streams locks their cursors in one order. `python -m simulators hub-check`
+tells whether a hub keeps to all this.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import random
 import signal
 import sys
+import time
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -40,16 +48,20 @@ from typing import Annotated, Any, Final, Self
 from urllib.parse import urlsplit
 
 import typer
+from pydantic import ValidationError
 
 from edge_agent.publish.contract import Acknowledgement
-from edge_agent.publish.mqtt import Ended, Message, Opened, Protocol
+from edge_agent.publish.mqtt import Ended, Opened, Protocol
 from edge_agent.publish.topics import Topics
-from simulators.hub_link import HubConnection, Link
-from simulators.hub_store import Arrival, HubStore, Outcome, Refusal
+from simulators.hub_door import Arrival, Refusal
+from simulators.hub_link import HubConnection, Link, Retained
+from simulators.hub_sqlite import SqliteLedger
+from simulators.hub_store import HubStore, Ledger, Outcome, StoreLostError
 
-__all__ = ["Hub", "hub_command"]
+__all__ = ["Hub", "hub_command", "open_ledger"]
 
 EVENTS: Final = "presence/v1/+/+/+/+/events"
+ACKS: Final = "presence/v1/+/+/+/+/ack"
 COALESCE_S: Final = 0.02  # company that an event waits for, to share a commit and a watermark
 MOST_IN_BATCH: Final = 500
 MOST_WAITING: Final = 20_000  # messages not yet applied; beyond it the newest is dropped
@@ -58,6 +70,21 @@ STABLE_S: Final = 10.0
 FIRST_BACKOFF_S: Final = 0.25
 LONGEST_BACKOFF_S: Final = 5.0
 GOODBYE_S: Final = 2.0
+LISTEN_S: Final = 5.0  # to what the broker retains, on each connection
+STUCK_AFTER: Final = 10  # cursors told in vain to a gateway that is ahead
+
+
+def open_ledger(store: Path | str) -> Ledger:
+    """Open a database: `postgresql://…`, or the path of a SQLite file.
+
+    Raises:
+        StoreLostError: it cannot be opened.
+    """
+    if str(store).startswith(("postgresql://", "postgres://")):
+        from simulators.hub_postgres import PostgresLedger  # noqa: PLC0415 - psycopg: only who asks
+
+        return PostgresLedger(str(store))
+    return SqliteLedger(Path(store))
 
 
 class Hub:
@@ -69,8 +96,9 @@ class Hub:
     def __init__(
         self,
         broker: str,
-        store: Path,
+        store: Path | str,
         *,
+        restored: bool = False,
         client_id: str = "presence-hub",
         on_applied: Callable[[dict[str, Any]], None] | None = None,
         on_trouble: Callable[[str], None] | None = None,
@@ -79,13 +107,15 @@ class Hub:
 
         Args:
             broker: `mqtt://host[:port]` or `mqtts://host[:port]`.
-            store: the database, created where there is none.
+            store: the database, as `open_ledger` takes it.
+            restored: the store comes from a backup: take a new incarnation.
             client_id: stable and unique at the broker, which keeps a session under it.
             on_applied: called with each event, in order, in the loop's thread, after its commit.
             on_trouble: called with a sentence when a message is refused or a connection ends.
 
         Raises:
             ValueError: `broker` is no such URL.
+            StoreLostError: the database cannot be opened.
         """
         self._broker = urlsplit(broker)
         if self._broker.scheme not in ("mqtt", "mqtts") or not self._broker.hostname:
@@ -93,7 +123,8 @@ class Hub:
         self._client_id = client_id
         self._on_applied = on_applied
         self._on_trouble = on_trouble
-        self._store = HubStore(store)
+        self._where = store
+        self._store = HubStore(open_ledger(store), restored=restored)
         self._counts = self._store.counts()
         self._inbox: deque[Arrival] = deque()
         self._arrived = asyncio.Event()
@@ -102,8 +133,10 @@ class Hub:
         self._connected = False
         self._stopping = False
         self._stopped = asyncio.Event()
+        self._retained: dict[str, Acknowledgement] = {}  # by topic root, as the broker kept them
         self._told: dict[str, Acknowledgement] = {}  # by topic root, as last published
         self._owed: dict[str, Acknowledgement] = {}  # to be repeated, unless told meanwhile
+        self._in_vain: Counter[str] = Counter()  # cursors repeated, by topic root
         self.dropped = 0
 
     def __enter__(self) -> Self:
@@ -114,7 +147,7 @@ class Hub:
 
     @property
     def incarnation(self) -> int:
-        """Unix milliseconds when the store was created."""
+        """Unix milliseconds when the store was created or restored."""
         return self._store.hub
 
     @property
@@ -156,15 +189,50 @@ class Hub:
             await self._arrived.wait()
             await asyncio.sleep(COALESCE_S)
             self._arrived.clear()
-            while self._inbox:
-                size = min(MOST_IN_BATCH, len(self._inbox))
-                batch = [self._inbox.popleft() for _ in range(size)]
-                self._report(await loop.run_in_executor(worker, self._store.apply, batch))
+            try:
+                await self._compare(worker)
+                while self._inbox:
+                    size = min(MOST_IN_BATCH, len(self._inbox))
+                    batch = [self._inbox.popleft() for _ in range(size)]
+                    self._report(await loop.run_in_executor(worker, self._store.apply, batch))
+            except StoreLostError as error:  # what it was given is unacknowledged, and comes again
+                await self._reopen(worker, error)
+
+    async def _compare(self, worker: ThreadPoolExecutor) -> None:
+        """See whether the broker remembers more than the store, which then was restored."""
+        told, self._retained = self._retained, {}
+        if not told:
+            return
+        loop = asyncio.get_running_loop()
+        if await loop.run_in_executor(worker, self._store.forgot, told):
+            self._complain("the store knows less than was acknowledged: a new incarnation begins")
+            for source, mark in (
+                await loop.run_in_executor(worker, self._store.watermarks)
+            ).items():
+                self._publish(Topics(*source.strip("/").split("/")).root, mark)
+
+    async def _reopen(self, worker: ThreadPoolExecutor, error: StoreLostError) -> None:
+        """Open the store again, however often it takes."""
+        loop = asyncio.get_running_loop()
+        while not self._stopping:
+            self._complain(f"no store, next try in {LONGEST_BACKOFF_S:.0f} s at most: {error}")
+            await self._pause(random.uniform(0, LONGEST_BACKOFF_S))
+            try:
+                self._store.close()
+                self._store = await loop.run_in_executor(
+                    worker, lambda: HubStore(open_ledger(self._where))
+                )
+            except StoreLostError as again:
+                error = again
+            else:
+                return
+        self._inbox.clear()
 
     def _report(self, outcome: Outcome) -> None:
         """Say what is on disk now: to the gateways, and to whoever watches."""
         for root, watermark in outcome.tell.items():
             self._owed.pop(root, None)
+            self._in_vain.pop(root, None)
             self._publish(root, watermark)
         for root, watermark in outcome.repeat.items():
             if root not in self._owed and root not in outcome.tell:
@@ -179,8 +247,15 @@ class Hub:
 
     def _repeat(self, root: str) -> None:
         watermark = self._owed.pop(root, None)
-        if watermark is not None:
-            self._publish(root, watermark)
+        if watermark is None:
+            return
+        self._publish(root, watermark)
+        self._in_vain[root] += 1
+        if self._in_vain[root] == STUCK_AFTER:
+            self._complain(
+                f"{root} goes on beyond {watermark.seq} however often it is told: if this store"
+                " comes from a backup, start the hub with --restored"
+            )
 
     def _publish(self, root: str, watermark: Acknowledgement) -> None:
         """Publish a watermark; without a connection the next one begins with it."""
@@ -217,9 +292,10 @@ class Hub:
 
     async def _connected_life(self, protocol: Protocol) -> Ended:
         connection = self._connection = HubConnection(
-            self._broker, self._client_id, EVENTS, protocol, self._take
+            self._broker, self._client_id, (EVENTS, ACKS), protocol, self._take
         )
         connection.open()
+        listened: asyncio.TimerHandle | None = None
         try:
             while True:
                 happened = await self._links.get()
@@ -228,21 +304,35 @@ class Hub:
                 if self._stopping:
                     connection.close()
                 self._connected = True
+                listened = asyncio.get_running_loop().call_later(
+                    LISTEN_S, connection.unsubscribe, ACKS
+                )
                 # A broker that was killed may have lost what it retained.
                 for root, watermark in self._told.items():
                     self._publish(root, watermark)
         finally:
             self._connected, self._connection = False, None
+            if listened is not None:
+                listened.cancel()
             connection.close()
 
     def _take(self, happened: Link) -> None:
-        if not isinstance(happened, Message):
+        if isinstance(happened, Opened | Ended):
             self._links.put_nowait(happened)
+        elif happened.topic.endswith("/ack"):
+            if isinstance(happened, Retained):  # else it is our own, or another worker's
+                self._take_retained(happened)
         elif len(self._inbox) < MOST_WAITING:
-            self._inbox.append(Arrival(happened.topic, happened.payload))
+            self._inbox.append(Arrival(happened.topic, happened.payload, time.time()))
             self._arrived.set()
         else:
             self.dropped += 1  # it was not acknowledged, so its gateway sends it again
+
+    def _take_retained(self, kept: Retained) -> None:
+        with contextlib.suppress(ValidationError):  # nothing that a hub of ours has said
+            ack = Acknowledgement.model_validate_json(kept.payload)
+            self._retained[kept.topic.removesuffix("/ack")] = ack
+            self._arrived.set()
 
     def _complain(self, sentence: str) -> None:
         if self._on_trouble is not None:
@@ -255,8 +345,16 @@ def _sentence(refusal: Refusal) -> str:
 
 def hub_command(
     broker: Annotated[str, typer.Option(help="The broker's URL.")] = "mqtt://127.0.0.1:1883",
-    store: Annotated[Path, typer.Option(help="What was applied, SQLite.")] = Path("hub.db"),
+    store: Annotated[
+        str, typer.Option(help="What was applied: a SQLite file, or postgresql://…")
+    ] = "hub.db",
+    client_id: Annotated[
+        str, typer.Option(help="Unique at the broker; each worker of a database has its own.")
+    ] = "presence-hub",
     *,
+    restored: Annotated[
+        bool, typer.Option("--restored", help="The store comes from a backup; say it once.")
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json/--quiet", help="Print each applied event, or only counts.")
     ] = True,
@@ -280,11 +378,20 @@ def hub_command(
         await hub.run()
 
     try:
-        hub = Hub(broker, store, on_applied=write if as_json else None, on_trouble=say)
+        hub = Hub(
+            broker,
+            store,
+            restored=restored,
+            client_id=client_id,
+            on_applied=write if as_json else None,
+            on_trouble=say,
+        )
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--broker") from None
+    except StoreLostError as error:
+        raise typer.BadParameter(str(error), param_hint="--store") from None
     with hub:
-        say(f"hub {hub.incarnation} applies {EVENTS} of {broker} to {store}")
+        say(f"hub {hub.incarnation} applies {EVENTS} of {broker} to {store.rpartition('@')[2]}")
         asyncio.run(serve())
         say(f"applied since the store was created: {dict(sorted(hub.applied.items()))}")
 

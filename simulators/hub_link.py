@@ -11,7 +11,8 @@ import asyncio
 import contextlib
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import SplitResult
 
@@ -23,7 +24,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_agent.publish.mqtt import Ended, Message, Opened, Protocol
 
-__all__ = ["HubConnection", "Link"]
+__all__ = ["HubConnection", "Link", "Retained"]
 
 KEEPALIVE_S: Final = 15
 CONNECT_TIMEOUT_S: Final = 5.0
@@ -31,7 +32,16 @@ SESSION_S: Final = 24 * 3600
 _DEFAULT_PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
 _UNSUPPORTED_PROTOCOL: Final = (0x84, 0x01)  # by a broker of 5, and by one of 3.1.1
 
-Link = Opened | Message | Ended
+
+@dataclass(frozen=True, slots=True)
+class Retained:
+    """What the broker had kept on a topic before this connection."""
+
+    topic: str
+    payload: bytes
+
+
+Link = Opened | Message | Retained | Ended
 
 
 class HubConnection:
@@ -41,7 +51,7 @@ class HubConnection:
         self,
         broker: SplitResult,
         client_id: str,
-        topic: str,
+        topics: Sequence[str],
         protocol: Protocol,
         post: Callable[[Link], None],
     ) -> None:
@@ -50,12 +60,12 @@ class HubConnection:
         Args:
             broker: `mqtt://host[:port]` or `mqtts://…`.
             client_id: names the session that the broker keeps.
-            topic: subscribed to, QoS 1, as soon as the broker accepts.
+            topics: subscribed to, QoS 1, as soon as the broker accepts.
             protocol: which version to speak.
             post: called in the running event loop's thread with what happens; `Ended` is last.
         """
         self._broker = broker
-        self._topic = topic
+        self._topics = topics
         self._v5 = protocol is Protocol.V5
         self._post = post
         self._loop = asyncio.get_running_loop()
@@ -80,6 +90,10 @@ class HubConnection:
     def publish(self, topic: str, payload: bytes) -> None:
         """Publish a retained message, QoS 1."""
         self._client.publish(topic, payload, qos=1, retain=True)
+
+    def unsubscribe(self, topic: str) -> None:
+        """Hear no more of a topic."""
+        self._client.unsubscribe(topic)
 
     def close(self) -> None:
         """End the connection; `Ended` follows."""
@@ -117,13 +131,14 @@ class HubConnection:
             self._wrong_protocol = code.value in _UNSUPPORTED_PROTOCOL
             self._reason = f"the broker refused the connection: {code}"
             return
-        client.subscribe(self._topic, qos=1)
+        client.subscribe([(topic, 1) for topic in self._topics])
         self._tell(Opened(0))
 
     def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
         # paho sends the PUBACK when this returns, before anything is on disk. That is safe only
         # because the gateway deletes at the watermark and not at any PUBACK.
-        self._tell(Message(message.topic, bytes(message.payload)))
+        kind = Retained if message.retain else Message
+        self._tell(kind(message.topic, bytes(message.payload)))
 
     def _tell(self, event: Link) -> None:
         """Hand an event to the loop's thread; the loop may be gone when the process is ending."""

@@ -1,4 +1,4 @@
-"""A real broker for those who ask for one."""
+"""A real broker and a real PostgreSQL for those who ask for one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 import structlog
 
 from simulators.mosquitto import Mosquitto
+from simulators.postgres import PostgreSQL
 
 
 @pytest.fixture(autouse=True)
@@ -27,3 +28,12 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
     folder.mkdir()
     with Mosquitto(folder) as mosquitto:
         yield mosquitto
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgreSQL]:
+    """A private cluster; each test makes a database of its own in it."""
+    if PostgreSQL.programs() is None:
+        pytest.fail("PostgreSQL is missing: `make system` installs it, or apt install postgresql")
+    with PostgreSQL() as cluster:
+        yield cluster

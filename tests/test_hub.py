@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as paho
+import psycopg
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from simulators.hub import Hub
 from simulators.mosquitto import Mosquitto
+from simulators.postgres import PostgreSQL
 
 pytestmark = pytest.mark.broker
 
@@ -85,9 +87,9 @@ class Gateway:
             sent = self._client.publish(f"{self._root}/events", body, qos=1)
         sent.wait_for_publish(5)
 
-    async def told(self, epoch: str, seq: int) -> dict[str, Any]:
+    async def told(self, epoch: str, seq: int, *, patience: float = 10.0) -> dict[str, Any]:
         """Wait for a watermark, past others."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(patience):
             while True:
                 try:
                     ack = self.acks.get_nowait()
@@ -104,20 +106,23 @@ class Gateway:
 
 
 class Books:
-    """The hub's file as somebody else reads it."""
+    """The hub's database as somebody else reads it."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, store: Path | str) -> None:
+        self.store = store
 
     def __call__(self, query: str) -> list[tuple[Any, ...]]:
-        """Read the hub's file."""
-        with closing(sqlite3.connect(self.path)) as database:
+        """Read the hub's database."""
+        if isinstance(self.store, str):
+            with psycopg.connect(self.store) as reader:
+                return reader.execute(query).fetchall()
+        with closing(sqlite3.connect(self.store)) as database:
             return database.execute(query).fetchall()
 
     @property
     def seqs(self) -> list[int]:
         """The seqs applied, in order."""
-        return [seq for (seq,) in self("SELECT seq FROM applied ORDER BY rowid")]
+        return [seq for (seq,) in self("SELECT seq FROM applied ORDER BY n")]
 
 
 @pytest.fixture
@@ -128,10 +133,13 @@ def gateway(broker: Mosquitto) -> Iterator[Gateway]:
     sender.close()
 
 
-@pytest.fixture
-def books(tmp_path: Path) -> Books:
-    """Where the hub writes."""
-    return Books(tmp_path / "hub.db")
+@pytest.fixture(params=["sqlite", "postgresql"])
+def books(request: pytest.FixtureRequest, tmp_path: Path) -> Books:
+    """Where the hub writes: each story is told of both databases."""
+    if request.param == "sqlite":
+        return Books(tmp_path / "hub.db")
+    cluster: PostgreSQL = request.getfixturevalue("postgres")
+    return Books(cluster.database())
 
 
 async def until(condition: Callable[[], bool], patience: float = 10.0) -> None:
@@ -146,7 +154,7 @@ async def until(condition: Callable[[], bool], patience: float = 10.0) -> None:
 @asynccontextmanager
 async def hub(broker: Mosquitto, books: Books, **options: Any) -> AsyncIterator[Hub]:
     """Run a hub until the end of the block."""
-    with Hub(broker.url, books.path, **options) as running:
+    with Hub(broker.url, books.store, **options) as running:
         task = asyncio.create_task(running.run(), name="hub")
         try:
             await until(lambda: running.connected or task.done())
@@ -344,6 +352,8 @@ async def test_a_killed_broker_is_found_again(broker: Mosquitto, books: Books) -
         (enter(2, source="/acme/0042/gw-9"), "source: not the gateway"),
         (enter(2, type="presence.exit.v1"), "data: not that of presence.exit.v1"),
         (tombstone(3, 2), "data: a tombstone"),
+        (tombstone(2, 10**20), "data."),
+        (enter(2, epoch="e\0"), "the message: a character"),
     ],
 )
 async def test_a_malformed_event_is_set_aside_and_not_acknowledged(

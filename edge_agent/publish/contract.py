@@ -112,7 +112,7 @@ class GapData(_Part):
     """A tombstone: the events `from` to `to` were dropped by policy."""
 
     from_: Annotated[int, Field(alias="from", ge=1)]
-    to: Annotated[int, Field(ge=1)]
+    to: Annotated[int, Field(ge=1, lt=_INTEGERS)]
     reason: str
     counts: dict[str, int]
 
@@ -149,7 +149,7 @@ class Event(_Part):
     dataschema: str
     epoch: str
     """The outbox's random id."""
-    seq: Annotated[int, Field(ge=1)]
+    seq: Annotated[int, Field(ge=1, lt=_INTEGERS)]
     """Counts the events of an epoch from 1, without gaps."""
     boot: str
     clock: ClockQuality
