@@ -89,6 +89,8 @@ async def relay_packets(gate: Gate, passage: Passage) -> None:
             passage.leaves(packet)
             to_broker.write(await gate.mischief.outward(packet, passage))
             await to_broker.drain()
+            if passage.writer.is_closing():  # torn by mischief: what follows is not heard
+                return
 
     async def homeward() -> None:
         while True:
