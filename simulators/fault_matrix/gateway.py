@@ -66,6 +66,7 @@ class Gateway:
         self.told: list[Content] = []
         self.skipped_s = 0.0  # by which the clock runs ahead of the host's
         self.details: list[str] = []  # what the state said, each once
+        self.watched = True  # whether anybody wants to know that
         self.first_visit = 1  # of the numbers that tell its visits from a clone's
         self._visits = 0
         self._publisher: Publisher | None = None
@@ -108,6 +109,8 @@ class Gateway:
                 )
             task = asyncio.create_task(publisher.run(), name=f"publisher {self.topics.gateway}")
             listening = asyncio.create_task(self._listen(), name="details")
+            if not self.watched:
+                listening.cancel()
             try:
                 yield publisher
             finally:
