@@ -181,6 +181,11 @@ class Gate:
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
+    async def listen_also(self, listener: socket.socket) -> int:
+        """Listen on one more socket, which may be of another network; gives its port."""
+        self._elsewhere = await asyncio.start_server(self._accept, sock=listener)
+        return int(listener.getsockname()[1])
+
     async def __aexit__(
         self,
         kind: type[BaseException] | None,
