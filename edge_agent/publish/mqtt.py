@@ -160,6 +160,7 @@ class Connection:
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         client.on_publish = self._on_publish
+        client.on_log = self._on_log
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
 
     def open(self) -> None:
@@ -243,6 +244,13 @@ class Connection:
         self, _client: paho.Client, _data: Any, mid: int, code: ReasonCode, _properties: Any
     ) -> None:
         self._post(Accepted(mid, str(code) if code.is_failure else None))
+
+    def _on_log(self, _client: paho.Client, _data: Any, _level: int, text: str) -> None:
+        # Under TLS 1.3 a broker refuses a certificate after the handshake, with an alert that paho
+        # tells its log alone; what an operator would otherwise read is that it hung up.
+        _, alert, why = text.partition("[SSL:")
+        if alert and not self._opened:
+            self._reason = f"the broker refused our certificate: {alert}{why}"
 
     def _post(self, event: LinkEvent) -> None:
         """Hand an event to the loop's thread; the loop may be gone when the process is ending."""

@@ -53,6 +53,7 @@ class Passage:
     allowed: int = WINDOW + _GOODBYE
     unanswered: set[int] = field(default_factory=set)
     most: int = 0
+    welcome: bool = False  # the broker has accepted it
 
     def leaves(self, packet: Packet) -> None:
         """A packet of the gateway's is on its way."""
@@ -64,6 +65,7 @@ class Passage:
     def comes(self, octets: bytes) -> None:
         """Packets are about to be given to the gateway: from now on it may know them."""
         for packet in packets(octets):
+            self.welcome = self.welcome or packet.kind == CONNACK
             if packet.kind == CONNACK and self.speaks_5:
                 self.allowed = min(packet.receive_maximum, WINDOW + _GOODBYE)
             if packet.puback_id is not None:
@@ -89,6 +91,8 @@ async def relay_packets(gate: Gate, passage: Passage) -> None:
             passage.leaves(packet)
             to_broker.write(await gate.mischief.outward(packet, passage))
             await to_broker.drain()
+            if passage.writer.is_closing():  # torn by mischief: what follows is not heard
+                return
 
     async def homeward() -> None:
         while True:
@@ -149,6 +153,11 @@ class Gate:
         return max((passage.most for passage in self.passages), default=0)
 
     @property
+    def present(self) -> int:
+        """How many gateways are connected, and accepted by the broker."""
+        return sum(passage.welcome for passage in self._open)
+
+    @property
     def overruns(self) -> list[str]:
         """Where a sender had more under way than it may."""
         return [
@@ -168,9 +177,14 @@ class Gate:
         return count
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, backlog=1024)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
+
+    async def listen_also(self, listener: socket.socket) -> int:
+        """Listen on one more socket, which may be of another network; gives its port."""
+        self._elsewhere = await asyncio.start_server(self._accept, sock=listener)
+        return int(listener.getsockname()[1])
 
     async def __aexit__(
         self,

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,12 +18,17 @@ from edge_agent.config import Mqtt
 from edge_agent.model import Dwell, Enter, Exit, ExitReason, PresenceEvent, Visit
 from edge_agent.publish.compose import Composer
 from edge_agent.publish.contract import ClockQuality, State
+from edge_agent.publish.delivery import Delivery
 from edge_agent.publish.outbox import Outbox, StoredVisit
 from edge_agent.publish.publisher import Publisher
 from edge_agent.publish.topics import Topics
 from simulators.fault_oracle import Content, content_of
 
-__all__ = ["EVENTS_PER_VISIT", "Gateway", "until"]
+__all__ = ["EVENTS_PER_VISIT", "PATIENCE_S", "SENDER", "Gateway", "until"]
+
+# Set by the tests that prove the matrix: what a gateway sends by, and how long it may take.
+SENDER: ContextVar[type[Delivery]] = ContextVar("SENDER", default=Delivery)
+PATIENCE_S: ContextVar[float] = ContextVar("PATIENCE_S", default=120.0)
 
 EVENTS_PER_VISIT: Final = 5
 _STAY_S: Final = 900.0
@@ -60,6 +66,7 @@ class Gateway:
         self.told: list[Content] = []
         self.skipped_s = 0.0  # by which the clock runs ahead of the host's
         self.details: list[str] = []  # what the state said, each once
+        self.watched = True  # whether anybody wants to know that
         self.first_visit = 1  # of the numbers that tell its visits from a clone's
         self._visits = 0
         self._publisher: Publisher | None = None
@@ -96,8 +103,14 @@ class Gateway:
                 lambda: None,
                 self.now,
             )
+            if SENDER.get() is not Delivery:  # a broken one, put in before anything is sent
+                publisher._link.delivery = SENDER.get()(  # noqa: SLF001 - no seam for saboteurs
+                    outbox.epoch, highest=outbox.highest, watermark=outbox.watermark, hub=outbox.hub
+                )
             task = asyncio.create_task(publisher.run(), name=f"publisher {self.topics.gateway}")
             listening = asyncio.create_task(self._listen(), name="details")
+            if not self.watched:
+                listening.cancel()
             try:
                 yield publisher
             finally:
@@ -122,10 +135,10 @@ class Gateway:
             raise TimeoutError("the outbox stores nothing")
         await self.publisher.in_outbox(lambda outbox: outbox.highest)  # after the last group
 
-    async def settled(self, patience: float = 90.0) -> bool:
+    async def settled(self) -> bool:
         """Wait until the hub has confirmed all that was told; tells whether it did."""
         await self.stored()
-        return await until(lambda: not self.publisher.state.outstanding, patience)
+        return await until(lambda: not self.publisher.state.outstanding, PATIENCE_S.get())
 
     async def enter_latency(self) -> float:
         """Tell of an enter and give the seconds until it was in the outbox."""

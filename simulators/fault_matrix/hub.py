@@ -17,7 +17,7 @@ from simulators.fault_matrix.stand import Stand, ask
 __all__ = ["SCENARIOS"]
 
 _VISITS: Final = 40
-_PATIENCE_S: Final = 30.0
+_PATIENCE_S: Final = 15.0
 
 
 def _unix_ms() -> int:
