@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from edge_agent.identify.eid import temporary_keys
 
-__all__ = ["MAX_IRKS", "Member", "PackedPseudonyms", "Roster", "RosterError", "Visitors"]
+__all__ = ["MAX_IRKS", "Keys", "Member", "PackedPseudonyms", "Roster", "RosterError", "Visitors"]
 
 MAX_IRKS: Final = 100  # 24-bit hashes collide at scale (DESIGN section 3)
 
