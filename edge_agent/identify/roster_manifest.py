@@ -25,12 +25,17 @@ from edge_agent.identify.roster import RosterError
 
 __all__ = [
     "PURPOSE",
+    "Applied",
     "Bundle",
+    "Delta",
     "Field",
     "Manifest",
     "Refusal",
     "RosterRefusedError",
+    "SignedDelta",
     "SignedManifest",
+    "chunk_place",
+    "delta_place",
     "read_public_key",
 ]
 
@@ -65,7 +70,7 @@ class RosterRefusedError(RosterError):
     """A signed roster was refused; the one in force stays. `refusal` names the reason."""
 
     def __init__(self, refusal: Refusal, advice: str) -> None:
-        self.refusal = refusal
+        self.refusal, self.advice = refusal, advice
         super().__init__(f"roster refused ({refusal.value}): {advice}")
 
 
@@ -114,6 +119,66 @@ class SignedManifest(BaseModel):
 
     manifest: Manifest
     signature: Annotated[str, Constraint(max_length=128)]
+
+
+class Delta(BaseModel):
+    """One change of the roster's content, from seq - 1 to seq; `add` holds records in base64."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    v: Literal[1] = 1
+    tenant: str
+    store: str
+    epoch: Annotated[int, Constraint(ge=0)]
+    seq: Annotated[int, Constraint(ge=1, lt=1 << 53)]
+    add: Annotated[tuple[str, ...], Constraint(repr=False)] = ()
+    remove: tuple[Annotated[str, Constraint(pattern=r"^[0-9a-f]{32}$")], ...] = ()
+    consent_version: Annotated[str, Constraint(max_length=64)]
+
+    def canonical(self) -> bytes:
+        """Give the octets that are signed."""
+        return rfc8785.dumps(self.model_dump(mode="json"))
+
+
+class SignedDelta(BaseModel):
+    """What is sealed into a message of `roster/delta`; the signature is base64."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    delta: Delta
+    signature: Annotated[str, Constraint(max_length=128)]
+
+
+class Applied(BaseModel):
+    """What a gateway signs when a content is in force, and who is no longer on it is erased."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    v: Literal[1] = 1
+    tenant: str
+    store: str
+    gateway: str
+    epoch: int
+    seq: int
+    removed: tuple[str, ...]
+    at: str
+    applied: Literal[True] = True
+
+    def canonical(self) -> bytes:
+        """Give the octets that are signed."""
+        return rfc8785.dumps(self.model_dump(mode="json"))
+
+
+def chunk_place(tenant: str, store: str, gateway: str, *place: int) -> bytes:
+    """Give the HPKE info of a chunk: whose it is, and its epoch, seq, index and of."""
+    return "|".join(
+        ["edge-agent roster chunk 1", tenant, store, gateway, *map(str, place)]
+    ).encode()
+
+
+def delta_place(tenant: str, store: str, gateway: str) -> bytes:
+    """Give the HPKE info of a delta; its epoch and seq are signed inside."""
+    return "|".join(["edge-agent roster delta 1", tenant, store, gateway]).encode()
 
 
 class Bundle(BaseModel):

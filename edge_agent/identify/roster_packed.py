@@ -96,26 +96,28 @@ class EpochRoster:
 def combined(
     rosters: Sequence[EpochRoster], *, not_after: float | None = None, seq: int = 0
 ) -> Roster:
-    """Make one roster of those of two epochs: a member of both is one member.
+    """Make one roster of those of two epochs.
+
+    Args:
+        rosters: the newest content first: who is not on that one has withdrawn, and is on none.
+        not_after: when the lease ends, Unix seconds.
+        seq: of the newest content.
 
     Raises:
         RosterError: as `Roster.packed` does.
     """
-    pseudonyms: Keys = np.empty((0, 16), dtype=np.uint8)
-    fields: dict[bytes, bytes] = {}
+    newest = rosters[0]
     epoch_keys = {}
     for roster in rosters:
-        owners, fresh = _places(pseudonyms, roster.pseudonyms)
-        pseudonyms = np.concatenate([pseudonyms, roster.pseudonyms[fresh]])
-        has_key = roster.keys.any(axis=1)
-        epoch_keys[roster.epoch] = roster.keys[has_key], owners[has_key]
-        fields = dict(roster.fields) | fields  # the current epoch comes first, and decides
+        owners, known = _places(newest.pseudonyms, roster.pseudonyms)
+        held = known & roster.keys.any(axis=1)
+        epoch_keys[roster.epoch] = roster.keys[held], owners[held]
     members = []
-    if fields:
-        places = {p: i for i, p in enumerate(_each(pseudonyms)) if p in fields}
-        members = [(places[p], _member(p, extra)) for p, extra in fields.items()]
+    if newest.fields:
+        places = {p: i for i, p in enumerate(_each(newest.pseudonyms)) if p in newest.fields}
+        members = [(places[p], _member(p, extra)) for p, extra in newest.fields.items()]
     return Roster.packed(
-        PackedPseudonyms(np.ascontiguousarray(pseudonyms)),
+        PackedPseudonyms(np.ascontiguousarray(newest.pseudonyms)),
         epoch_keys,
         members,
         not_after=not_after,
@@ -124,19 +126,18 @@ def combined(
 
 
 def _places(known: Keys, wanted: Keys) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.bool_]]:
-    """Give the index of each pseudonym among those known, or behind them, and which are new."""
+    """Give the index of each pseudonym among those known, and which are known at all."""
+    if known is wanted:
+        return np.arange(len(known), dtype=np.uint32), np.ones(len(known), dtype=np.bool_)
     heads, tails = _halves(known)
     order = np.argsort(heads, kind="stable")
     heads, tails = heads[order], tails[order]
     wanted_heads, wanted_tails = _halves(wanted)
-    at = np.minimum(heads.searchsorted(wanted_heads), max(0, len(heads) - 1))
-    fresh = np.ones(len(wanted), dtype=np.bool_)
-    if len(heads):
-        fresh = (heads[at] != wanted_heads) | (tails[at] != wanted_tails)
-    owners = np.empty(len(wanted), dtype=np.uint32)
-    owners[~fresh] = order[at[~fresh]]
-    owners[fresh] = np.arange(len(known), len(known) + int(fresh.sum()))
-    return owners, fresh
+    if not len(heads):
+        return np.zeros(len(wanted), dtype=np.uint32), np.zeros(len(wanted), dtype=np.bool_)
+    at = np.minimum(heads.searchsorted(wanted_heads), len(heads) - 1)
+    found = (heads[at] == wanted_heads) & (tails[at] == wanted_tails)
+    return order[at].astype(np.uint32), found
 
 
 def _halves(pseudonyms: Keys) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
