@@ -12,7 +12,7 @@ import asyncio
 import json
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -21,7 +21,7 @@ import structlog
 from edge_agent.clock import Clock
 from edge_agent.config import Config
 from edge_agent.identify.misses import Misses
-from edge_agent.identify.roster import Roster
+from edge_agent.identify.roster import Roster, RosterError
 from edge_agent.identify.roster_manifest import Applied, RosterRefusedError
 from edge_agent.identify.roster_packed import EpochRoster, combined
 from edge_agent.identify.roster_sync import EPOCH_S, RosterSync
@@ -37,14 +37,14 @@ _POLL_S: Final = 1.0
 _MOST_OWED: Final = 10_000  # pseudonyms erased and not acknowledged
 
 log = structlog.get_logger()
-InForce = Callable[[Roster], Awaitable[set[str]]]
+InForce = Callable[[Roster], Awaitable[set[str] | None]]
 
 
 class RosterChannel:
     """The hub's roster of this gateway's store."""
 
-    name = "roster"
-    filters = ("roster/manifest/+", "roster/chunk/+/+/+", "roster/delta")
+    name: str = "roster"
+    filters: Sequence[str] = ("roster/manifest/+", "roster/chunk/+/+/+", "roster/delta")
 
     def __init__(
         self, config: Config, clock: Clock, newest_seq: int, in_force: InForce, misses: Misses
@@ -55,7 +55,8 @@ class RosterChannel:
             config: names the gateway, and the key that signs.
             clock: for backoff, epochs and leases.
             newest_seq: the highest seq accepted before.
-            in_force: puts a roster in force, erases who is not on it, durably, and gives them.
+            in_force: puts a roster in force, erases who is not on it, and gives them; None while
+                a full disk keeps the erasure waiting.
             misses: what to ask of the hub.
         """
         self._config = config
@@ -70,7 +71,9 @@ class RosterChannel:
         self._news = asyncio.Event()
         self._outlet: Outlet | None = None
         self._keys: dict[str, str] = {}
+        self._leaving: set[str] = set()  # removed, and not yet known to be erased
         self._owed: set[str] = set()  # erased, and not acknowledged yet
+        self._applied: tuple[int, int] | None = None  # epoch and seq in force, the rest erased
         self._acknowledge = False
         self._epoch_in_force = -1
         self.refusal: str | None = None
@@ -79,7 +82,7 @@ class RosterChannel:
         """Ask for what is missing, and say again what is in force."""
         self._outlet = outlet
         self.sync.opened(self._clock.now())
-        self._acknowledge = bool(self._rosters)
+        self._acknowledge = self._applied is not None
         self._news.set()
 
     def closed(self) -> None:
@@ -156,6 +159,7 @@ class RosterChannel:
             if self.sync.follows(added.epoch, seq, now):
                 held = self._rosters[added.epoch]
                 self._rosters[added.epoch] = await asyncio.to_thread(held.changed, added, removed)
+                self._leaving |= {pseudonym.hex() for pseudonym in removed}
                 changed = True
         leases = {epoch: self.sync.lease(epoch) for epoch in self._rosters}
         for manifest in found.manifests:
@@ -188,17 +192,27 @@ class RosterChannel:
             self._rosters, key=lambda epoch: (-(self.sync.held(epoch) or 0), epoch)
         )
         lease = self.sync.lease(p) or self.sync.lease(p + 1) or 0.0
-        roster = await asyncio.to_thread(
-            combined,
-            [self._rosters[epoch] for epoch in newest_first],
-            not_after=lease,
-            seq=self.sync.held(newest_first[0]) or 0,
-        )
-        self._owed |= await self._in_force(roster)
+        newest = newest_first[0], self.sync.held(newest_first[0]) or 0
+        try:
+            roster = await asyncio.to_thread(
+                combined,
+                [self._rosters[epoch] for epoch in newest_first],
+                not_after=lease,
+                seq=newest[1],
+            )
+        except RosterError as error:
+            log.error("roster_refused", reason=str(error))  # noqa: TRY400 - no bug of ours
+            self.refusal = str(error)
+            return
+        erased = await self._in_force(roster)
+        if erased is None:
+            self._epoch_in_force = -1  # once more, in a second
+            return
+        self._owed |= erased | self._leaving
+        self._leaving.clear()
         while len(self._owed) > _MOST_OWED:
             self._owed.pop()
-        self._acknowledge = True
-        self.refusal = None
+        self._applied, self._acknowledge, self.refusal = newest, True, None
 
     def _ask(self) -> None:
         if self._outlet is None:
@@ -217,17 +231,17 @@ class RosterChannel:
 
     async def _say_applied(self) -> None:
         """Tell the hub what is in force, and who was erased; again on the next connection."""
-        seqs = {epoch: self.sync.held(epoch) for epoch in self._rosters}
-        if not self._acknowledge or self._outlet is None or not seqs:
+        outlet = self._outlet
+        if not self._acknowledge or outlet is None or self._applied is None:
             return
-        epoch, seq = max(seqs.items(), key=lambda held: (held[1] or 0, -held[0]))
+        epoch, seq = self._applied
         removed = frozenset(self._owed)
         statement = Applied(
             tenant=self._config.tenant,
             store=self._config.store,
             gateway=self._config.gateway,
             epoch=epoch,
-            seq=seq or 0,
+            seq=seq,
             removed=tuple(sorted(removed)),
             at=utc_text(datetime.fromtimestamp(self._unix(), UTC)),
         )
@@ -238,10 +252,9 @@ class RosterChannel:
             if refusal is None:
                 self._owed -= removed
 
-        if self._outlet is not None and self._outlet.send(
-            "roster/ack", json.dumps(body).encode(), accepted=accepted
-        ):
-            self._acknowledge = False
+        if outlet is self._outlet:
+            sent = outlet.send("roster/ack", json.dumps(body).encode(), accepted=accepted)
+            self._acknowledge = not sent
 
     def _refuse(self, error: RosterRefusedError) -> None:
         log.error("roster_refused", reason=str(error))

@@ -14,11 +14,13 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from edge_agent.config import Config
 from edge_agent.identify.roster_manifest import Manifest, Refusal, RosterRefusedError
 from edge_agent.identify.roster_packed import EpochRoster
+
+if TYPE_CHECKING:  # what it costs to import, the process would pay each time
+    from edge_agent.config import Config
 
 __all__ = ["Opened", "Vault", "VaultError", "read_frame", "write_frame"]
 

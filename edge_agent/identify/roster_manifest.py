@@ -178,7 +178,7 @@ def chunk_place(tenant: str, store: str, gateway: str, *place: int) -> bytes:
 
 def delta_place(tenant: str, store: str, gateway: str) -> bytes:
     """Give the HPKE info of a delta; its epoch and seq are signed inside."""
-    return "|".join(["edge-agent roster delta 1", tenant, store, gateway]).encode()
+    return f"edge-agent roster delta 1|{tenant}|{store}|{gateway}".encode()
 
 
 class Bundle(BaseModel):

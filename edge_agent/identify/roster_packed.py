@@ -147,8 +147,8 @@ def _halves(pseudonyms: Keys) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.ui
 
 def _among(pseudonyms: Keys, wanted: Collection[bytes]) -> npt.NDArray[np.bool_]:
     """Tell of each pseudonym whether it is one of those wanted."""
-    heads = np.frombuffer(b"".join(p[:8] for p in wanted), dtype=">u8")
-    likely = np.isin(np.ascontiguousarray(pseudonyms).view(">u8")[:, 0], heads)
+    heads = np.frombuffer(b"".join(p[:8] for p in wanted), dtype=">u8").astype(np.uint64)
+    likely = np.isin(_halves(pseudonyms)[0], heads)
     for index in np.flatnonzero(likely):
         likely[index] = pseudonyms[index].tobytes() in wanted
     return likely

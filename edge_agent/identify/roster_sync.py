@@ -82,9 +82,9 @@ class RosterSync:
         self._failures = 0
 
     def opened(self, now: float) -> None:
-        """A connection is there: what is wanted is asked for soon, not by everybody at once."""
+        """A connection is there: ask soon, once the manifest is known, not all at once."""
         self._failures = 0
-        self._ask_at = now + self._chance() * FIRST_ASK_S
+        self._ask_at = now + FIRST_ASK_S + self._chance() * FIRST_ASK_S
 
     def closed(self) -> None:
         """The connection is gone; chunks that came stay."""
