@@ -14,9 +14,7 @@ import asyncio
 import json
 import signal
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -26,21 +24,19 @@ from edge_agent.clock import Clock, SystemClock, boot_id
 from edge_agent.config import Config
 from edge_agent.dumps import forbid_dumps
 from edge_agent.health import published
-from edge_agent.identify.eid import WINDOW_S
 from edge_agent.identify.identifier import Directory, Identifier
-from edge_agent.identify.roster import Roster, RosterError
-from edge_agent.identify.roster_signed import RosterRefusedError
-from edge_agent.memory import give_back, keep_little
+from edge_agent.identify.roster import Roster
+from edge_agent.membership import Membership
+from edge_agent.memory import keep_little
 from edge_agent.model import Observation
 from edge_agent.pipeline import Decided, Pipeline
 from edge_agent.publish.alarms import Alarm
 from edge_agent.publish.contract import ClockQuality, State, utc_text
-from edge_agent.publish.outbox import OutboxFullError, StoredVisit
+from edge_agent.publish.outbox import StoredVisit
 from edge_agent.publish.outbox_budget import Limits
 from edge_agent.publish.outbox_rescue import open_outbox
 from edge_agent.publish.publisher import Publisher
 from edge_agent.publish.topics import Topics
-from edge_agent.rosters import read_roster
 from edge_agent.sources.ble import BleSource
 from edge_agent.sources.source import Source, supervise
 from edge_agent.state_file import replace_file
@@ -57,8 +53,6 @@ SURVEY_S: Final = 600.0  # what a store teaches in ten minutes may be lost to a 
 HEALTH_S: Final = 10.0
 NEWS_S: Final = 1.0  # between the first reports: a technician waits for them
 NEWS_REPORTS: Final = 9
-ROSTER_POLL_S: Final = 2.0
-TABLES_POLL_S: Final = 30.0
 LONGEST_TICK_S: Final = 1.0  # a deadline brought forward by a sighting waits no longer than this
 CLOCK_POLL_S: Final = 1.0
 
@@ -102,13 +96,13 @@ class Agent:
             config.state.directory / "outbox.db",
             Limits(config.delivery.max_bytes, config.delivery.max_age),
         )
-        self._roster_seq = self._outbox.roster_seq
-        self._roster_note = "none yet"
-        self._roster_version: tuple[int, int, int] | None = None  # of the file, as last read
         self._recalled = False
         self._stop = asyncio.Event()
         self._sources: Sequence[Source] = ()
         self.pipeline = Pipeline(config, Directory(Roster.empty()), self._clock, self._boot)
+        self.membership = Membership(
+            config, self._clock, self.pipeline, self._decided, self._outbox.roster_seq
+        )
         self._take_up_survey()
         self._lessons = self.pipeline.store.dump()  # as last read or written
         self._certificates = _certificates(config, self._clock)
@@ -125,7 +119,10 @@ class Agent:
             ),
             self._visits_to_keep,
             asyncio.get_running_loop().time,
-            () if self._certificates is None else (self._certificates,),
+            (
+                *self.membership.channels,
+                *(() if self._certificates is None else (self._certificates,)),
+            ),
         )
         if self._certificates is not None:
             self.publisher.show(self._certificates)
@@ -173,22 +170,22 @@ class Agent:
     async def _hear(self) -> None:
         """Take up where the last life stopped, then listen for ever."""
         await self._clock_set()
-        directory = await self._first_roster()
+        directory = await self.membership.first(self.publisher)
         visits = await self.publisher.in_outbox(lambda outbox: outbox.visits())
         self.pipeline.recall(visits)
         self._recalled = True
         if directory is not None:
-            await self._put_in_force(directory)
+            await self.membership.put_in_force(directory)
         self._sources = self._make_sources(self._config, self.pipeline.identifier, self._clock)
-        log.info("started", roster=self._roster_note, visits=len(visits))
+        log.info("started", roster=self.membership.note, visits=len(visits))
         async with asyncio.TaskGroup() as tasks:
             for source in self._sources:
                 tasks.create_task(
                     supervise(source, self._observe, self._clock.now), name=source.name
                 )
             tasks.create_task(self._tick(), name="ticker")
-            tasks.create_task(self._keep_tables(), name="eid tables")
-            tasks.create_task(self._watch_roster(), name="roster")
+            tasks.create_task(self.membership.keep_tables(), name="eid tables")
+            tasks.create_task(self.membership.follow(), name="roster")
 
     async def _clock_set(self) -> None:
         """Wait until UTC means something: EIDs, the lease and restored visits need it."""
@@ -219,80 +216,9 @@ class Agent:
             pause = LONGEST_TICK_S if due is None else self._clock.seconds_until(due)
             await asyncio.sleep(min(LONGEST_TICK_S, max(0.01, pause)))
 
-    async def _keep_tables(self) -> None:
-        """Compute the EIDs of the next window before it begins, off the event loop."""
-        while True:
-            await self._build_tables(self.pipeline.identifier.directory)
-            now = self._clock.now()
-            into_window = self._clock.unix(now) % WINDOW_S
-            pause = self._clock.seconds_until(now + WINDOW_S - into_window)
-            await asyncio.sleep(min(TABLES_POLL_S, max(0.01, pause)))
-
-    async def _build_tables(self, directory: Directory) -> None:
-        for window in directory.missing(self._clock.unix(self._clock.now())):
-            directory.install(await asyncio.to_thread(directory.build, window))
-
-    async def _first_roster(self) -> Directory | None:
-        """Load the roster at the start; one that is refused leaves nobody on it, and all stored.
-
-        Raises:
-            RosterError: when there is no roster to be read at all, which no waiting mends.
-        """
-        if self._config.roster.file is None:
-            self._roster_note = "none: set [roster] file"
-            return None
-        try:
-            return await self._load_roster()
-        except RosterRefusedError as error:
-            log.error("roster_refused", reason=str(error))  # noqa: TRY400 - no bug of ours
-            self._roster_note = str(error)
-            return None
-
-    async def _load_roster(self) -> Directory:
-        path = self._config.roster.file
-        self._roster_version = None if path is None else _version(path)
-        roster = await asyncio.to_thread(
-            read_roster,
-            self._config,
-            newest_seq=self._roster_seq,
-            unix=lambda: self._clock.unix(self._clock.now()),
-        )
-        if roster.seq > self._roster_seq:
-            self._roster_seq = roster.seq
-            with suppress(OutboxFullError):  # then only this life remembers it
-                await self.publisher.in_outbox(lambda outbox: outbox.accept_roster(roster.seq))
-        directory = Directory(roster)
-        await self._build_tables(directory)
-        give_back()
-        return directory
-
     def _visits_to_keep(self) -> list[StoredVisit] | None:
         """Give the open visits, once those of the last life have been taken up."""
         return self.pipeline.stored_visits() if self._recalled else None
-
-    async def _put_in_force(self, directory: Directory) -> None:
-        """Use a roster from now on, and forget who is not on it, down to her events."""
-        roster = directory.roster
-        self._roster_note = f"{len(roster.visitors)} members, seq {roster.seq}"
-        self._decided(self.pipeline.replace_roster(directory, self._clock.now()))
-        await self.publisher.erase(roster.visitors.absent(await self.publisher.visitors()))
-
-    async def _watch_roster(self) -> None:
-        """Take over a roster file that has changed; one that is refused leaves the old one."""
-        path = self._config.roster.file
-        if path is None:
-            return
-        while True:
-            await asyncio.sleep(ROSTER_POLL_S)
-            if _version(path) in (self._roster_version, None):
-                continue
-            try:
-                directory = await self._load_roster()
-            except RosterError as error:
-                log.error("roster_refused", reason=str(error))  # noqa: TRY400 - no bug of ours
-                continue
-            await self._put_in_force(directory)
-            log.info("roster_replaced", members=len(directory.roster.visitors))
 
     async def _report(self) -> None:
         """Say how the gateway is: to the hub, and to `edge-agent status` on this machine."""
@@ -338,7 +264,8 @@ class Agent:
             "version": __version__,
             "scanning": any(source.health.listening for source in self._sources),
             "clock": self._clock.quality().value,
-            "roster": self._roster_note,
+            "roster": self.membership.note,
+            "membership": self.membership.describe(),
             "sources": {
                 source.name: {
                     "listening": health.listening,
@@ -377,15 +304,6 @@ def _certificates(config: Config, clock: Clock) -> CertificateKeeper | None:
 
     pair = mqtt.cert_file, mqtt.key_file
     return CertificateKeeper(pair, config.state.directory / "identity", unix, clock.now)
-
-
-def _version(path: Path) -> tuple[int, int, int] | None:
-    """Tell one version of a file from another, or None while it is away."""
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
 async def run_agent(config: Config) -> None:

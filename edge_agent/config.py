@@ -33,7 +33,7 @@ from pydantic_settings.sources import NestedSecretsSettingsSource
 from edge_agent.config_faults import ConfigError, Fault, explain
 from edge_agent.config_hours import OpeningHours
 from edge_agent.config_values import WEEK_S, AdapterName, Duration, Name, Section, Size, ZoneName
-from edge_agent.identify.roster_signed import read_public_key
+from edge_agent.identify.roster_manifest import read_public_key
 
 __all__ = ["Config", "ConfigError", "Fault", "read_config"]
 

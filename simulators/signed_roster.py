@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from edge_agent.identify.roster import Member
 from edge_agent.identify.roster_signed import Bundle, Field, Manifest
 
-__all__ = ["sign_bundle"]
+__all__ = ["pack", "sign_bundle"]
 
 
 def sign_bundle(
@@ -37,7 +37,7 @@ def sign_bundle(
         not_after: when the lease ends, Unix seconds.
         consent_version: which consent text the members agreed to.
     """
-    snapshot = b"".join(_pack(member, epoch) for member in members)
+    snapshot = b"".join(pack(member, epoch) for member in members)
     manifest = Manifest(
         tenant=tenant,
         store=store,
@@ -56,7 +56,8 @@ def sign_bundle(
     )
 
 
-def _pack(member: Member, epoch: int) -> bytes:
+def pack(member: Member, epoch: int) -> bytes:
+    """Write a member's record for one epoch."""
     values = {
         Field.IBEACON: member.ibeacon,
         Field.EDDYSTONE_UID: member.eddystone_uid,

@@ -28,7 +28,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A gateway without radio and with a broker that is never there."""
     for name in ("STATE_DIRECTORY", "RUNTIME_DIRECTORY", "CREDENTIALS_DIRECTORY"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("edge_agent.agent.ROSTER_POLL_S", 0.05)
+    monkeypatch.setattr("edge_agent.membership.ROSTER_POLL_S", 0.05)
     (tmp_path / "config.toml").write_text(
         f"""tenant = "acme"
 store = "0042"

@@ -32,6 +32,7 @@ from edge_agent.identify.eid import (
     epoch_of,
     window_of,
 )
+from edge_agent.identify.misses import Misses
 from edge_agent.identify.roster import Roster
 from edge_agent.identify.rpa import resolve
 from edge_agent.model import (
@@ -178,6 +179,7 @@ class Identifier:
         self._directory = directory
         self.bindings = Bindings()
         self.counts: Counter[str] = Counter()
+        self.misses = Misses()
         self._namespace = str(namespace) if namespace else ""
         self._ios_prefix = self._namespace[:19] if namespace else "-"
         self._unix = unix
@@ -260,6 +262,8 @@ class Identifier:
         if visitor is None:
             if member is None:
                 self.counts["unknown"] += 1
+                for eid in claim.eids:
+                    self.misses.heard(eid, unix)
             return None
         return Sighting(
             heard.at,

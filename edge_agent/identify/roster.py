@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from edge_agent.identify.eid import temporary_keys
 
-__all__ = ["MAX_IRKS", "Member", "PackedPseudonyms", "Roster", "RosterError", "Visitors"]
+__all__ = ["MAX_IRKS", "Keys", "Member", "PackedPseudonyms", "Roster", "RosterError", "Visitors"]
 
 MAX_IRKS: Final = 100  # 24-bit hashes collide at scale (DESIGN section 3)
 
@@ -76,8 +76,9 @@ class PackedPseudonyms:
             wanted = b"".join(bytes.fromhex(visitor)[:8] for visitor in visitors)
         except ValueError:
             wanted = b""  # of another kind of roster: none of this one's
-        heads = np.frombuffer(wanted, dtype=">u8")
-        likely = np.flatnonzero(np.isin(self._halves[:, 0], heads))
+        # In native order: numpy's isin cannot compare one foreign value with many.
+        heads = np.frombuffer(wanted, dtype=">u8").astype(np.uint64)
+        likely = np.flatnonzero(np.isin(self._halves[:, 0].astype(np.uint64), heads))
         return set(visitors).difference(self[int(index)] for index in likely)
 
 

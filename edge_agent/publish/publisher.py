@@ -168,10 +168,13 @@ class Publisher:
         """Give the pseudonyms of everybody of whom anything is pending or stored."""
         return self._writer.visitors | await self._outbox(lambda outbox: outbox.visitors())
 
-    async def erase(self, visitors: Iterable[str]) -> None:
+    async def erase(self, visitors: Iterable[str]) -> bool:
         """Forget visitors whose consent ended: what is pending, queued, or in the tail.
 
         A disk so full that nothing can even be deleted makes it wait for the next `checkpoint`.
+
+        Returns:
+            Whether nothing waits.
         """
         self._to_erase.update(visitors)
         for visitor in sorted(self._to_erase):
@@ -180,8 +183,9 @@ class Publisher:
                 await self._outbox(partial(Outbox.erase, visitor=visitor, write=self._composer.gap))
             except OutboxFullError:
                 log.error("disk_full", waiting="an erasure")  # noqa: TRY400 - the operator's
-                return
+                return False
             self._to_erase.discard(visitor)
+        return True
 
     async def run(self) -> None:
         """Write and deliver until `stop`; what was submitted before it is stored."""
