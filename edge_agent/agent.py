@@ -58,7 +58,7 @@ HEALTH_S: Final = 10.0
 NEWS_S: Final = 1.0  # between the first reports: a technician waits for them
 NEWS_REPORTS: Final = 9
 ROSTER_POLL_S: Final = 2.0
-TABLES_POLL_S: Final = 30.0
+TABLES_POLL_S: Final = 1.0  # a step of the clock may want other windows at once
 LONGEST_TICK_S: Final = 1.0  # a deadline brought forward by a sighting waits no longer than this
 CLOCK_POLL_S: Final = 1.0
 
