@@ -2,7 +2,8 @@
  *
  *   SHIM_FOLDER   only files below it are touched by any of this
  *   SHIM_JOURNAL  every change and every sync is appended here, in order, with its data
- *   SHIM_SYNC     a file with two numbers, read at each sync: milliseconds to take, errno to fail with
+ *   SHIM_SYNC     a file with three numbers, read at each write and sync: the milliseconds that a
+ *                 sync takes, the errno that it fails with, and that which a write fails with
  *   SHIM_STEP     a file with a number of seconds, read at each look: how far CLOCK_REALTIME is off
  *
  * A record: op (1 octet), file number (8), a (8), length (4), data; little endian. What the process
@@ -110,9 +111,28 @@ OPEN(open64)
 OPENAT(openat)
 OPENAT(openat64)
 
+/* Fail as ordered, and take as long as ordered. */
+static int disk_fails(int writing) {
+    char text[64];
+    int ms = 0, sync_fault = 0, write_fault = 0;
+    int fd = sync_faults ? (int)syscall(SYS_openat, AT_FDCWD, sync_faults, O_RDONLY | O_CLOEXEC) : -1;
+    if (fd < 0) return 0;
+    ssize_t length = syscall(SYS_read, fd, text, sizeof text - 1);
+    syscall(SYS_close, fd);
+    text[length > 0 ? length : 0] = 0;
+    sscanf(text, "%d %d %d", &ms, &sync_fault, &write_fault);
+    if (ms && !writing) {
+        struct timespec pause = {ms / 1000, (ms % 1000) * 1000000L};
+        nanosleep(&pause, NULL);
+    }
+    errno = writing ? write_fault : sync_fault;
+    return errno != 0;
+}
+
 ssize_t write(int fd, const void *data, size_t length) {
     uint64_t file = fd == 1 ? 0 : watched(fd);
     if (fd != 1 && !file) return syscall(SYS_write, fd, data, length);
+    if (file && disk_fails(1)) return -1;
     pthread_mutex_lock(&order);
     off_t at = fd == 1 ? 0 : lseek(fd, 0, SEEK_CUR);
     if (file && (fcntl(fd, F_GETFL) & O_APPEND)) at = lseek(fd, 0, SEEK_END);
@@ -125,6 +145,7 @@ ssize_t write(int fd, const void *data, size_t length) {
 static ssize_t write_at(int fd, const void *data, size_t length, off_t at) {
     uint64_t file = watched(fd);
     if (!file) return syscall(SYS_pwrite64, fd, data, length, at);
+    if (disk_fails(1)) return -1;
     pthread_mutex_lock(&order);
     ssize_t done = syscall(SYS_pwrite64, fd, data, length, at);
     if (done > 0) record('w', file, (uint64_t)at, data, (uint32_t)done);
@@ -145,25 +166,10 @@ static int cut_to(int fd, off_t length) {
 int ftruncate(int fd, off_t length) { return cut_to(fd, length); }
 int ftruncate64(int fd, off64_t length) { return cut_to(fd, length); }
 
-/* Take as long as ordered, and fail as ordered. */
-static int disk_fails(void) {
-    FILE *orders = sync_faults ? fopen(sync_faults, "re") : NULL;
-    int ms = 0, fault = 0;
-    if (!orders) return 0;
-    if (fscanf(orders, "%d %d", &ms, &fault) < 1) ms = 0;
-    fclose(orders);
-    if (ms) {
-        struct timespec pause = {ms / 1000, (ms % 1000) * 1000000L};
-        nanosleep(&pause, NULL);
-    }
-    errno = fault;
-    return fault != 0;
-}
-
 static int synced(int fd, long call) {
     uint64_t file = watched(fd);
     if (!file) return (int)syscall(call, fd);
-    if (disk_fails()) return -1;
+    if (disk_fails(0)) return -1;
     pthread_mutex_lock(&order);
     int result = (int)syscall(call, fd);
     if (!result) record('s', file, 0, NULL, 0);

@@ -70,9 +70,9 @@ class Shim:
             **({"SHIM_JOURNAL": str(self.journal)} if journal else {}),
         }
 
-    def order_syncs(self, *, take_ms: int = 0, fail_with: int = 0) -> None:
-        """Let every sync from now on take so long, and fail with that errno unless it is 0."""
-        self._put("sync", f"{take_ms} {fail_with}")
+    def order(self, *, sync_ms: int = 0, sync_errno: int = 0, write_errno: int = 0) -> None:
+        """Let every sync from now on take so long, and syncs and writes fail so unless it is 0."""
+        self._put("sync", f"{sync_ms} {sync_errno} {write_errno}")
 
     def step_clock(self, seconds: float) -> None:
         """Let CLOCK_REALTIME be so many seconds off from now on."""
