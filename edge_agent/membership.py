@@ -36,7 +36,7 @@ from edge_agent.vault import Vault
 __all__ = ["Membership"]
 
 ROSTER_POLL_S: Final = 2.0
-TABLES_POLL_S: Final = 30.0
+TABLES_POLL_S: Final = 1.0  # a step of the clock may want other windows at once
 
 log = structlog.get_logger()
 

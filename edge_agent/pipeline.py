@@ -53,6 +53,7 @@ class Pipeline:
         self._clock = clock
         self._boot = boot
         self._lease_ended = False
+        self._newest = float("-inf")  # boot-clock seconds
         self._doors = None if config.hours is None else Doors(config.hours.calendar)
         self.identifier = Identifier(directory, config.ble.namespace, self._unix_if_known)
         self.composer = Composer(
@@ -144,13 +145,18 @@ class Pipeline:
 
     def _lease_at(self) -> float | None:
         """Give the boot-clock instant at which the roster's lease ends, while it lies ahead."""
+        return None if self._lease_ended else self._lease_ends()
+
+    def _lease_ends(self) -> float | None:
         not_after = self.identifier.directory.roster.not_after
-        if not_after is None or self._lease_ended:
-            return None
-        return not_after - self._clock.unix(0.0)
+        return None if not_after is None else not_after - self._clock.unix(0.0)
 
     def _end_lease(self, now: float) -> Decided:
-        at = self._lease_at()
+        at = self._lease_ends()
+        self._newest = max(self._newest, now)
+        if self._lease_ended:  # unless by a clock that ran ahead, and has been set back
+            self._lease_ended = at is not None and at <= self._newest
+            return []
         if at is None or at > now:
             return []
         self._lease_ended = True
@@ -181,6 +187,10 @@ class Pipeline:
 
     def _stored(self, visit: OpenVisit) -> StoredVisit:
         left = visit.exit_decided_at
+        epoch = self._clock.unix(0.0)
+        entered_unix = self.composer.entered.get(visit.id, epoch + visit.entered_at)
+        if self._clock.quality() is ClockQuality.UNSYNCHRONISED:  # as after a step to 1970
+            epoch = entered_unix - visit.entered_at
         return StoredVisit(
             id=visit.id,
             visitor=visit.visitor,
@@ -188,27 +198,34 @@ class Pipeline:
             boot=self._boot,
             entered_at=visit.entered_at,
             last_at=visit.last_at,
-            entered_unix=self.composer.entered.get(visit.id, self._clock.unix(visit.entered_at)),
-            last_unix=self._clock.unix(visit.last_at),
+            entered_unix=entered_unix,
+            last_unix=epoch + visit.last_at,
             milestones=visit.milestones,
             sources=visit.sources,
             exit_decided_at=left,
-            exit_decided_unix=None if left is None else self._clock.unix(left),
+            exit_decided_unix=None if left is None else epoch + left,
             fixture=None if visit.fixture is None else visit.fixture.value,
         )
 
     def _recalled(self, visit: StoredVisit) -> OpenVisit:
-        """Bring a stored visit into this boot's clock."""
-        same_boot = visit.boot == self._boot
-        epoch = self._clock.unix(0.0)
-        left_unix = visit.exit_decided_unix
-        left = visit.exit_decided_at if same_boot or left_unix is None else left_unix - epoch
+        """Bring a stored visit into this boot's clock.
+
+        After another boot only the outage is measured in UTC: how long she had stayed until her
+        last evidence was measured by the clock of then, whatever UTC did meanwhile. An instant
+        that would lie ahead, because UTC was set back, is now.
+        """
+        last, left = visit.last_at, visit.exit_decided_at
+        if visit.boot != self._boot:
+            epoch, now = self._clock.unix(0.0), self._clock.now()
+            last = min(visit.last_unix - epoch, now)
+            left = visit.exit_decided_unix
+            left = None if left is None else min(left - epoch, now)
         return OpenVisit(
             visit.id,
             visit.visitor,
             visit.zone,
-            visit.entered_at if same_boot else visit.entered_unix - epoch,
-            visit.last_at if same_boot else visit.last_unix - epoch,
+            last - (visit.last_at - visit.entered_at),
+            last,
             visit.milestones,
             visit.sources,
             left,

@@ -50,8 +50,9 @@ class Gap:
 class Composer:
     """Writes the events of one gateway.
 
-    `entered` remembers the UTC entry of the visits under way, so that a step of the clock does not
-    move it between two events of one visit.
+    `entered` remembers the UTC entry of the visits under way. All of a visit is told in the UTC of
+    its first event: a step of the clock moves no entry, puts no exit before it, and `exited_at`
+    less `entered_at` is the dwell that the boot clock has measured.
     """
 
     def __init__(
@@ -82,17 +83,18 @@ class Composer:
         """Write an event as far as it is known before it is stored."""
         visit = event.visit
         entered = self.entered.setdefault(visit.id, self._unix(visit.entered_at))
+        epoch = entered - visit.entered_at
         common: dict[str, Any] = {
             "visit": visit.id,
             "visitor": visit.visitor,
             "store": self._topics.store,
             "zone": visit.zone,
             "entered_at": _moment(entered),
-            "decided_at": _moment(self._unix(visit.decided_at)),
+            "decided_at": _moment(epoch + visit.decided_at),
             "sources": visit.sources,
             "confidence": visit.confidence,
         }
-        at = _moment(self._unix(event.at))
+        at = _moment(epoch + event.at)
         kind: EventType
         data: EventData
         match event:

@@ -71,6 +71,8 @@ def room() -> Iterator[None]:
         if error.sqlite_errorcode & 0xFF in _FULL:  # of an extended code, the primary one
             raise OutboxFullError(str(error)) from error
         raise
+    except OSError as error:  # of a file that is synced beside it
+        raise OutboxFullError(f"{error.strerror}") from error
 
 
 def connect(path: Path, most_pages: int) -> Database:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -13,6 +14,7 @@ __all__ = [
     "lay_ballast",
     "lock_folder",
     "set_aside",
+    "sync_log",
 ]
 
 _BALLAST: Final = 256 * 1024  # octets that a full disk can be given back, to start and to delete
@@ -56,8 +58,11 @@ def _lock_file(path: Path) -> BinaryIO:
 
 def drop_set_aside(path: Path) -> None:
     """Remove damaged databases: what an erasure cannot find in them must not outlive it."""
-    for damaged in path.parent.glob(f"{path.name}.corrupt-*"):
+    aside = list(path.parent.glob(f"{path.name}.corrupt-*"))
+    for damaged in aside:
         damaged.unlink()
+    if aside:
+        _sync(path.parent)
 
 
 def lay_ballast(ballast: Path) -> None:
@@ -70,9 +75,29 @@ def lay_ballast(ballast: Path) -> None:
 
 
 def set_aside(path: Path) -> None:
-    """Rename a damaged database and its companions to `*.corrupt-N`."""
+    """Rename a damaged database and its companions to `*.corrupt-N`.
+
+    The database goes first, and for good: a power cut must not leave it without its log, which may
+    hold what is newest.
+    """
     count = len(list(path.parent.glob(f"{path.name}.corrupt-*")))
     for suffix in ("", "-wal", "-shm"):
         damaged = path.with_name(path.name + suffix)
         if damaged.exists():
             damaged.rename(path.with_name(f"{path.name}.corrupt-{count}{suffix}"))
+            _sync(path.parent)
+
+
+def sync_log(path: Path) -> None:
+    """Make the log's truncation last: SQLite leaves it to chance, and a power cut may undo it."""
+    log = path.with_name(f"{path.name}-wal")
+    if log.exists():
+        _sync(log)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

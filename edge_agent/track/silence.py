@@ -63,10 +63,11 @@ class Silence:
     def broken(self, sighting: Sighting) -> None:
         """She was heard."""
         at, radios = sighting.at, self._radios or {}
+        newest = self._heard_at = max(self._heard_at, at)
         if sighting.silence_counts:
             radio = sighting.gateway, sighting.radio
-            radios[radio] = max(at, radios.get(radio, at))
-        newest = self._heard_at = max(at, self._heard_at)
+            before = radios.get(radio, at)
+            radios[radio] = max(before, at)
         if len(radios) > 1 or not sighting.silence_counts:
             radios = {radio: heard for radio, heard in radios.items() if heard > newest - LATELY_S}
         self._radios = radios
