@@ -102,6 +102,10 @@ class _Part(BaseModel):
         extra="forbid", frozen=True, hide_input_in_errors=True, arbitrary_types_allowed=True
     )
 
+    def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
+        """Print nothing of what was heard."""
+        return iter(())
+
 
 class _Ble(_Part):
     address: Address

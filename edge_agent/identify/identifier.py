@@ -34,7 +34,7 @@ from edge_agent.identify.eid import (
 )
 from edge_agent.identify.misses import Misses
 from edge_agent.identify.roster import Roster
-from edge_agent.identify.rpa import resolve
+from edge_agent.identify.rpa import is_resolvable, resolve
 from edge_agent.model import (
     Advertisement,
     Evidence,
@@ -132,7 +132,12 @@ class Directory:
         return None
 
     def owner_of_address(self, address: RadioAddress) -> int | None:
-        """Give the member whose IRK made a resolvable private address, or None."""
+        """Give the member whose IRK made a resolvable private address, or None.
+
+        Only the answer for an address of that kind is remembered: no other is ever held.
+        """
+        if not is_resolvable(address):
+            return None
         if address in self._addresses:
             self._addresses.move_to_end(address)
             return self._addresses[address]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
@@ -30,6 +31,10 @@ Number16 = Annotated[int, Field(ge=0, le=0xFFFF)]
 
 class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
+        """Print nothing of what is held: it is keys."""
+        return iter(())
 
 
 class _IBeacon(_Record):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 __all__ = ["MOST_LETTERS", "Channel", "Letter", "Letters", "Outlet"]
@@ -68,7 +68,7 @@ class Letter:
     """One publish beside the events."""
 
     leaf: str
-    payload: bytes
+    payload: bytes = field(repr=False)  # may hold pseudonyms
     retain: bool
     accepted: Accepted | None
 

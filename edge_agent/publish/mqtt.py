@@ -15,7 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
@@ -66,7 +66,7 @@ class Message:
     """Something arrived on a topic that is subscribed to."""
 
     topic: str
-    payload: bytes
+    payload: bytes = field(repr=False)  # a roster's holds keys
 
 
 @dataclass(frozen=True, slots=True)
