@@ -306,6 +306,9 @@ def read_config(path: Path) -> Config:
         raise ConfigError([Fault(str(path), "is not UTF-8 text")]) from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError([Fault(str(path), f"is not TOML: {error}")]) from error
+    except (RecursionError, ValueError) as error:  # tomllib lets both through
+        advice = "is not usable TOML: a number is too long, or brackets are nested too deep"
+        raise ConfigError([Fault(str(path), advice)]) from error
     state = os.environ.get("STATE_DIRECTORY")
     if state and "state" not in values:
         values["state"] = {"directory": state.split(":")[0]}

@@ -14,7 +14,7 @@ def test_every_test_of_the_index_exists() -> None:
     """A test that is renamed or dropped takes its promise to counsel with it: this says so."""
     named = NAMED.findall((FOLDER / "README.md").read_text(encoding="utf-8"))
     assert len(named) > 25
-    missing = [f"{file}::{test}" for file, test in named if test not in tests_of(file)]
+    missing = [f"{file}::{test}" for file, test in named if test not in defined_in(file)]
     assert missing == []
 
 
@@ -24,7 +24,7 @@ def test_every_test_here_is_in_the_index() -> None:
     assert [path.name for path in FOLDER.glob("test_*.py") if path.name not in text] == []
 
 
-def tests_of(file: str) -> set[str]:
+def defined_in(file: str) -> set[str]:
     """Name the tests of a file."""
     tree = ast.parse((FOLDER.parent / file).read_text(encoding="utf-8"))
     return {
