@@ -14,7 +14,15 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-__all__ = ["GROUP", "DeliveryHealth", "Health", "SourceHealth", "coarse", "published"]
+__all__ = [
+    "GROUP",
+    "DeliveryHealth",
+    "Health",
+    "MembershipHealth",
+    "SourceHealth",
+    "coarse",
+    "published",
+]
 
 GROUP: Final = 5  # people; the threshold below which official statistics suppress a cell
 
@@ -49,6 +57,22 @@ class DeliveryHealth(_Part):
     last_ack: int
     lost_to_full_disk: int
     detail: str
+    alarms: Mapping[str, str] = {}
+    """What somebody has to do, by the alarm's name."""
+
+
+class MembershipHealth(_Part):
+    """The roster in force; how many are on it is what the hub itself has signed."""
+
+    members: int
+    seq: int
+    epochs: Mapping[str, object] = {}
+    lease_ends: str | None = None
+    consent_version: str | None = None
+    next_epoch_missing: bool = False
+    last_refusal: str | None = None
+    keys: Mapping[str, object] = {}
+    """The public half of what rosters are sealed to."""
 
 
 class Health(_Part):
@@ -59,6 +83,7 @@ class Health(_Part):
     scanning: bool
     clock: str
     roster: str
+    membership: MembershipHealth
     sources: Mapping[str, SourceHealth]
     visits: Coarse
     """Open visits, in whole groups of five."""

@@ -88,9 +88,9 @@ class Manifest(BaseModel):
     v: Literal[1] = 1
     tenant: str
     store: str
-    epoch: Annotated[int, Constraint(ge=0)]
+    epoch: Annotated[int, Constraint(ge=0, lt=1 << 53)]
     seq: Annotated[int, Constraint(ge=0, lt=1 << 53)]  # RFC 8785 numbers are IEEE doubles
-    count: Annotated[int, Constraint(ge=0)]
+    count: Annotated[int, Constraint(ge=0, lt=1 << 53)]
     sha256: Annotated[str, Constraint(pattern=r"^[0-9a-f]{64}$")]
     not_after: Annotated[str, AfterValidator(_a_moment)]  # as sent: the signature covers the text
     consent_version: Annotated[str, Constraint(max_length=64)]
@@ -129,7 +129,7 @@ class Delta(BaseModel):
     v: Literal[1] = 1
     tenant: str
     store: str
-    epoch: Annotated[int, Constraint(ge=0)]
+    epoch: Annotated[int, Constraint(ge=0, lt=1 << 53)]
     seq: Annotated[int, Constraint(ge=1, lt=1 << 53)]
     add: Annotated[tuple[str, ...], Constraint(repr=False)] = ()
     remove: tuple[Annotated[str, Constraint(pattern=r"^[0-9a-f]{32}$")], ...] = ()
