@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from edge_agent.dumps import forbid_dumps
 from edge_agent.identify import sealing
 from edge_agent.identify.roster_manifest import (
     Manifest,
@@ -180,4 +181,5 @@ def _text(octets: bytes) -> str:
 
 
 if __name__ == "__main__":
+    forbid_dumps()
     sys.stdout.buffer.write(answer(*read_frame(sys.stdin.buffer.read())))

@@ -26,7 +26,7 @@ def hear(event, arguments):
     if event == "open" and not arguments[2] & (os.O_WRONLY | os.O_RDWR):
         return
     if event == "open" or event in HEARD:
-        plain = (str, bytes, int, tuple)
+        plain = (str, bytes, int, tuple, list)
         said = [str(argument) for argument in arguments if isinstance(argument, plain)]
         os.write(audit, (json.dumps([event, said]) + chr(10)).encode())
 sys.addaudithook(hear)
