@@ -98,6 +98,8 @@ class RosterHub:
     def __exit__(self, *_: object) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+        if (left_open := self._client.socket()) is not None:
+            left_open.close()
 
     @property
     def epochs(self) -> tuple[int, ...]:
