@@ -212,9 +212,6 @@ class Connection:
         except (OSError, ValueError) as error:  # no route, refused, bad certificate, closed socket
             self._reason = f"{type(error).__name__}: {error}"
         finally:
-            # Out of every cycle, so that paho closes its sockets before they are collected.
-            client.on_connect = client.on_disconnect = client.on_message = None
-            client.on_publish = client.on_socket_register_write = None
             self._post(Ended(self._reason, self._wrong_protocol, self._taken_over))
 
     def _on_connect(
