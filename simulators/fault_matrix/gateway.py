@@ -133,7 +133,9 @@ class Gateway:
         """Wait until all that was told is in the outbox."""
         if not await until(lambda: not self.publisher.state.pending, 120):
             raise TimeoutError("the outbox stores nothing")
-        await self.publisher.in_outbox(lambda outbox: outbox.highest)  # after the last group
+        # The last group may be being committed: this waits behind it, and until it is counted.
+        highest = await self.publisher.in_outbox(lambda outbox: outbox.highest)
+        await until(lambda: self.publisher.state.highest >= highest)
 
     async def settled(self) -> bool:
         """Wait until the hub has confirmed all that was told; tells whether it did."""

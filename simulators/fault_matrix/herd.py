@@ -19,7 +19,7 @@ __all__ = ["SCENARIOS"]
 
 _PER_PROCESS: Final = 100  # paho selects, and knows no descriptor beyond 1,023
 _GATEWAYS: Final = {Length.SHORT: 100, Length.LONG: 1000}
-_OUTAGE_S: Final = {Length.SHORT: 4.0, Length.LONG: 20.0}
+_OUTAGE_S: Final = {Length.SHORT: 2.0, Length.LONG: 20.0}
 
 
 class _Flock:

@@ -181,7 +181,7 @@ async def _drip(folder: Path, length: Length, seed: int) -> Verdict:
 async def _dropped(folder: Path, length: Length, seed: int) -> Verdict:
     """The broker welcomes and hangs up: calls are counted against a second's pause without end."""
     del seed
-    seconds = 10 if length is Length.SHORT else 60
+    seconds = 5 if length is Length.SHORT else 60
     async with _delivering(folder) as (stand, gateway):
         stand.gate.manner = _accept_and_drop
         stand.gate.cut()
