@@ -274,8 +274,8 @@ class Hub:
         while not self._stopping:
             began = loop.time()
             ended = await self._connected_life(protocol)
-            if ended.wrong_protocol:
-                protocol = Protocol.V311 if protocol is Protocol.V5 else Protocol.V5
+            if ended.wrong_protocol or ended.unanswered:
+                protocol = protocol.other
             failures = 0 if loop.time() - began > STABLE_S else failures + 1
             longest = min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2**failures)
             pause = random.uniform(0, longest)

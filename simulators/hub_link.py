@@ -70,6 +70,7 @@ class HubConnection:
         self._post = post
         self._loop = asyncio.get_running_loop()
         self._wrong_protocol = False
+        self._unanswered = False
         self._reason = "the broker closed the connection"
         self._client = client = paho.Client(
             CallbackAPIVersion.VERSION2,
@@ -116,17 +117,19 @@ class HubConnection:
                 clean_start=False if self._v5 else paho.MQTT_CLEAN_START_FIRST_ONLY,
                 properties=properties,
             )
+            self._unanswered = True
             code = client.loop_forever(retry_first_connection=False)
             if code is not MQTTErrorCode.MQTT_ERR_SUCCESS:
                 self._reason = paho.error_string(code)
         except (OSError, ValueError) as error:  # no route, refused, bad certificate, closed socket
             self._reason = f"{type(error).__name__}: {error}"
         finally:
-            self._tell(Ended(self._reason, self._wrong_protocol))
+            self._tell(Ended(self._reason, self._wrong_protocol, unanswered=self._unanswered))
 
     def _on_connect(
         self, client: paho.Client, _data: Any, _flags: Any, code: ReasonCode, _properties: Any
     ) -> None:
+        self._unanswered = False
         if code.is_failure:
             self._wrong_protocol = code.value in _UNSUPPORTED_PROTOCOL
             self._reason = f"the broker refused the connection: {code}"

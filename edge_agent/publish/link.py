@@ -160,8 +160,9 @@ class Link:
             self._lose_connection()
             self.detail = ended.reason
             self.rivals.ended(taken_over=ended.taken_over)
-            if ended.wrong_protocol and self._settings.protocol == "auto":
-                protocol = Protocol.V311 if protocol is Protocol.V5 else Protocol.V5
+            if self._settings.protocol == "auto":
+                # Silence may also be a broker on its way down: the next silence leads back.
+                protocol = protocol.other if ended.wrong_protocol or ended.unanswered else protocol
             failures = 0 if self._now() - began > STABLE_S else failures + 1
             if self._stopping.is_set():
                 break

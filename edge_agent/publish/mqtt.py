@@ -53,6 +53,11 @@ class Protocol(StrEnum):
     V5 = "5"
     V311 = "3.1.1"
 
+    @property
+    def other(self) -> Protocol:
+        """What to try where this one is not understood."""
+        return Protocol.V311 if self is Protocol.V5 else Protocol.V5
+
 
 @dataclass(frozen=True, slots=True)
 class Opened:
@@ -79,14 +84,12 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The connection is over. `wrong_protocol`: try the other version of MQTT.
-
-    `taken_over`: somebody else has connected with our client id (MQTT 5 says so).
-    """
+    """The connection is over."""
 
     reason: str
-    wrong_protocol: bool = False
-    taken_over: bool = False
+    wrong_protocol: bool = False  # refused as such: try the other version of MQTT
+    taken_over: bool = False  # by another with our client id (MQTT 5 says so)
+    unanswered: bool = False  # closed without a CONNACK, as RabbitMQ 3.10 does to MQTT 5
 
 
 LinkEvent = Opened | Message | Accepted | Ended
@@ -139,6 +142,7 @@ class Connection:
         self._opened = False
         self._wrong_protocol = False
         self._taken_over = False
+        self._unanswered = False
         self._closing = False
         self._reason = "the broker closed the connection"
         self._client = client = paho.Client(
@@ -205,6 +209,7 @@ class Connection:
                 keepalive=settings.keepalive,
             )
             code = MQTTErrorCode.MQTT_ERR_SUCCESS
+            self._unanswered = True
             while code is MQTTErrorCode.MQTT_ERR_SUCCESS:
                 code = client.loop(1.0)
             if self._opened and not self._closing:
@@ -212,7 +217,8 @@ class Connection:
         except (OSError, ValueError) as error:  # no route, refused, bad certificate, closed socket
             self._reason = f"{type(error).__name__}: {error}"
         finally:
-            self._post(Ended(self._reason, self._wrong_protocol, self._taken_over))
+            unanswered = self._unanswered and not self._closing
+            self._post(Ended(self._reason, self._wrong_protocol, self._taken_over, unanswered))
 
     def _on_connect(
         self,
@@ -222,6 +228,7 @@ class Connection:
         code: ReasonCode,
         properties: Properties | None,
     ) -> None:
+        self._unanswered = False
         if code.is_failure:
             self._wrong_protocol = code.value in _UNSUPPORTED_PROTOCOL
             self._reason = f"the broker refused the connection: {code}"

@@ -208,6 +208,30 @@ async def test_an_old_broker_is_spoken_to_in_3_1_1(publishing: Publishing) -> No
     assert versions[:2] == [5, 4]
 
 
+async def test_a_broker_that_chokes_on_mqtt_5_is_spoken_to_in_3_1_1(
+    publishing: Publishing,
+) -> None:
+    """A broker that hangs up on MQTT 5 without a word, as RabbitMQ 3.10 does, is offered 3.1.1."""
+    versions: list[int] = []
+
+    async def chokes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        _, body, _ = await read_packet(reader)
+        versions.append(body[6])  # after the name "MQTT" (MQTT 3.1.1, 3.1.2.2)
+        if body[6] == 5:
+            return
+        writer.write(bytes([0x20, 2, 0, 0]))
+        await writer.drain()
+        while True:
+            await read_packet(reader)
+
+    async with (
+        ScriptedBroker(chokes) as broker,
+        publishing(broker.port, protocol="auto") as publisher,
+    ):
+        await until(lambda: publisher.state.connected)
+    assert versions[:2] == [5, 4]
+
+
 async def test_a_refused_event_blocks_alarms_and_is_overtaken_by_nothing(
     start_broker: Brokers, publishing: Publishing, tmp_path: Path
 ) -> None:
