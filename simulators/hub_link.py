@@ -82,6 +82,7 @@ class HubConnection:
         client.connect_timeout = CONNECT_TIMEOUT_S
         client.on_connect = self._on_connect
         client.on_message = self._on_message
+        client.on_subscribe = self._on_subscribe
         self._thread = threading.Thread(target=self._run, name="hub mqtt", daemon=True)
 
     def open(self) -> None:
@@ -136,6 +137,13 @@ class HubConnection:
             return
         client.subscribe([(topic, 1) for topic in self._topics])
         self._tell(Opened(0))
+
+    def _on_subscribe(
+        self, client: paho.Client, _data: Any, _mid: int, codes: list[ReasonCode], _properties: Any
+    ) -> None:
+        if any(code.is_failure for code in codes):  # a hub that hears nothing is none
+            self._reason = f"the broker refused a subscription: check its rules"
+            client.disconnect()
 
     def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
         # paho sends the PUBACK when this returns, before anything is on disk. That is safe only

@@ -37,6 +37,7 @@ __all__ = [
     "Message",
     "Opened",
     "Protocol",
+    "Subscribed",
 ]
 
 CONNECT_TIMEOUT_S: Final = 10.0
@@ -83,6 +84,14 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
+class Subscribed:
+    """A subscription was answered (SUBACK): for each topic why it was refused, or None."""
+
+    mid: int
+    refusals: tuple[str | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The connection is over."""
 
@@ -92,7 +101,7 @@ class Ended:
     unanswered: bool = False  # closed without a CONNACK, as RabbitMQ 3.10 does to MQTT 5
 
 
-LinkEvent = Opened | Message | Accepted | Ended
+LinkEvent = Opened | Message | Accepted | Subscribed | Ended
 
 
 class Certificates(Interface):
@@ -165,15 +174,17 @@ class Connection:
         client.on_message = self._on_message
         client.on_publish = self._on_publish
         client.on_log = self._on_log
+        client.on_subscribe = self._on_subscribe
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
 
     def open(self) -> None:
         """Begin to connect; `Opened` or `Ended` follows."""
         self._thread.start()
 
-    def subscribe(self, *topics: str) -> None:
-        """Subscribe with QoS 1."""
-        self._client.subscribe([(topic, 1) for topic in topics])
+    def subscribe(self, *topics: str) -> int | None:
+        """Subscribe with QoS 1; gives the mid that `Subscribed` will name."""
+        _, mid = self._client.subscribe([(topic, 1) for topic in topics])
+        return mid
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> int:
         """Hand a message to paho; gives the mid that `Accepted` will name."""
@@ -258,6 +269,12 @@ class Connection:
         _, alert, why = text.partition("[SSL:")
         if alert and not self._opened:
             self._reason = f"the broker refused our certificate: {alert}{why}"
+
+    def _on_subscribe(
+        self, _client: paho.Client, _data: Any, mid: int, codes: list[ReasonCode], _properties: Any
+    ) -> None:
+        refusals = (str(code) if code.is_failure else None for code in codes)
+        self._post(Subscribed(mid, tuple(refusals)))
 
     def _post(self, event: LinkEvent) -> None:
         """Hand an event to the loop's thread; the loop may be gone when the process is ending."""
