@@ -77,17 +77,16 @@ _OPEN: Final = definitions(
 class RabbitCluster:
     """A cluster in a folder, with an epmd and a cookie of its own."""
 
-    def __init__(
-        self, folder: Path, defined: dict[str, Any] | None = None, nodes: int = NODES
-    ) -> None:
-        """Write the configuration; `defined` replaces what lets everybody do anything."""
+    def __init__(self, folder: Path, defined: Path | None = None, nodes: int = NODES) -> None:
+        """Write the configuration; `defined` are definitions that replace the anonymous access."""
         script = _script()
         self.ports = [free_port() for _ in range(nodes)]
         cookie = folder / ".erlang.cookie"
         cookie.write_text("brokers", encoding="ascii")
         cookie.chmod(0o400)
-        known = folder / "definitions.json"
-        known.write_text(json.dumps(_OPEN if defined is None else defined), encoding="utf-8")
+        known = defined or folder / "definitions.json"
+        if defined is None:
+            known.write_text(json.dumps(_OPEN), encoding="utf-8")
         plugins = folder / "enabled_plugins"
         plugins.write_text("[rabbitmq_mqtt].\n", encoding="ascii")
         names = [f"rabbit-{node}@localhost" for node in range(nodes)]
