@@ -92,7 +92,6 @@ class RabbitCluster:
         names = [f"rabbit-{node}@localhost" for node in range(nodes)]
         epmd = free_port()
         common = os.environ | {"HOME": str(folder), "ERL_EPMD_PORT": str(epmd)}
-        self._control = Path(script).with_name("rabbitmqctl")
         self._epmd = Spawned(
             [program("epmd", _PACKAGE), "-port", str(epmd)], folder / "epmd.log", common
         )

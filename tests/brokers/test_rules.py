@@ -55,7 +55,15 @@ class Guarded:
 
     def hub(self, worker: int = 1) -> Client:
         """Connect as a worker of the hub."""
-        return Client(self.port, HUB, f"presence-hub-{worker}", v5=self.v5)
+        clients: list[Client] = []
+
+        def accepted() -> bool:
+            # A RabbitMQ that has just started may refuse the first: it is electing.
+            clients.append(Client(self.port, HUB, f"presence-hub-{worker}", v5=self.v5))
+            return clients[-1].open
+
+        until(accepted, "the broker accepts the hub")
+        return clients[-1]
 
 
 def mosquitto(folder: Path, stack: ExitStack) -> int:
