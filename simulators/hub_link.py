@@ -142,7 +142,7 @@ class HubConnection:
         self, client: paho.Client, _data: Any, _mid: int, codes: list[ReasonCode], _properties: Any
     ) -> None:
         if any(code.is_failure for code in codes):  # a hub that hears nothing is none
-            self._reason = f"the broker refused a subscription: check its rules"
+            self._reason = "the broker refused a subscription: check its rules"
             client.disconnect()
 
     def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:

@@ -42,6 +42,7 @@ READS: Final = (
     "identity/certificate",
 )
 _OWN_STATE: Final = "state"  # which a gateway reads too, to see an older session's will
+_OWN_ACK: Final = "ack"  # which the hub reads too, to see what an earlier incarnation said
 _ANY: Final = "presence/v1/+/+/+/+"
 
 
@@ -62,7 +63,7 @@ def mosquitto_rules(hub: str) -> str:
         "",
         "# The hub's workers.",
         f"user {hub}",
-        *(f"topic read {_ANY}/{leaf}" for leaf in WRITES),
+        *(f"topic read {_ANY}/{leaf}" for leaf in (*WRITES, _OWN_ACK)),
         *(f"topic write {_ANY}/{leaf}" for leaf in READS),
     ]
     return "\n".join(lines) + "\n"
@@ -83,7 +84,7 @@ def nats_rules(gateways: Iterable[tuple[Topics, str]], hub: tuple[str, str]) -> 
         _nats_user(
             *hub,
             writes=[f"{_ANY}/{leaf}" for leaf in READS],
-            reads=[f"{_ANY}/{leaf}" for leaf in WRITES],
+            reads=[f"{_ANY}/{leaf}" for leaf in (*WRITES, _OWN_ACK)],
         )
     )
     return "authorization {\n  users: [\n" + "\n".join(users) + "\n  ]\n}\n"
@@ -133,7 +134,7 @@ def rabbitmq_rules(
         users[user] = password
         client = f"{topics.tenant}-{topics.store}-{topics.gateway}"
         allow(user, client, topics.root, WRITES, (*READS, _OWN_STATE))
-    allow(hub[0], hub_clients, _ANY, READS, WRITES)
+    allow(hub[0], hub_clients, _ANY, READS, (*WRITES, _OWN_ACK))
     return definitions(users, permissions, topic_permissions)
 
 
