@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from simulators.brokers.command import brokers_command
 from simulators.contest.command import contest_command
 from simulators.fault_matrix.command import faults_command
 from simulators.hub import hub_command
@@ -21,6 +22,7 @@ app.command("store")(store_command)
 app.command("live")(live_command)
 app.command("hub")(hub_command)
 app.command("score")(score_command)
+app.command("brokers")(brokers_command)
 app.command("contest")(contest_command)
 app.command("faults")(faults_command)
 app.add_typer(recordings, name="convert")

@@ -38,9 +38,9 @@ dynamic_filters = true
 class EmbeddedBroker:
     """A broker for the length of a `with` block; `url` speaks MQTT 5, `url_311` 3.1.1."""
 
-    def __init__(self, folder: Path) -> None:
-        """Write the broker's configuration into `folder`."""
-        port_5, port_311 = _free_port(), _free_port()
+    def __init__(self, folder: Path, port: int | None = None) -> None:
+        """Write the broker's configuration into `folder`; `port` is for MQTT 5, else a free one."""
+        port_5, port_311 = port or _free_port(), _free_port()
         path = folder / "broker.toml"
         path.write_text(
             _CONFIGURATION

@@ -130,7 +130,7 @@ class Hub:
         self._arrived = asyncio.Event()
         self._links: asyncio.Queue[Opened | Ended] = asyncio.Queue()
         self._connection: HubConnection | None = None
-        self._connected = False
+        self._connected = self._understood = False  # in one version of MQTT or the other
         self._stopping = False
         self._stopped = asyncio.Event()
         self._retained: dict[str, Acknowledgement] = {}  # by topic root, as the broker kept them
@@ -274,8 +274,8 @@ class Hub:
         while not self._stopping:
             began = loop.time()
             ended = await self._connected_life(protocol)
-            if ended.wrong_protocol:
-                protocol = Protocol.V311 if protocol is Protocol.V5 else Protocol.V5
+            if ended.wrong_protocol or (ended.unanswered and not self._understood):
+                protocol = protocol.other
             failures = 0 if loop.time() - began > STABLE_S else failures + 1
             longest = min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2**failures)
             pause = random.uniform(0, longest)
@@ -303,7 +303,7 @@ class Hub:
                     return happened
                 if self._stopping:
                     connection.close()
-                self._connected = True
+                self._connected = self._understood = True
                 listened = asyncio.get_running_loop().call_later(
                     LISTEN_S, connection.unsubscribe, ACKS
                 )

@@ -70,6 +70,7 @@ class HubConnection:
         self._post = post
         self._loop = asyncio.get_running_loop()
         self._wrong_protocol = False
+        self._unanswered = False
         self._reason = "the broker closed the connection"
         self._client = client = paho.Client(
             CallbackAPIVersion.VERSION2,
@@ -81,6 +82,7 @@ class HubConnection:
         client.connect_timeout = CONNECT_TIMEOUT_S
         client.on_connect = self._on_connect
         client.on_message = self._on_message
+        client.on_subscribe = self._on_subscribe
         self._thread = threading.Thread(target=self._run, name="hub mqtt", daemon=True)
 
     def open(self) -> None:
@@ -116,23 +118,32 @@ class HubConnection:
                 clean_start=False if self._v5 else paho.MQTT_CLEAN_START_FIRST_ONLY,
                 properties=properties,
             )
+            self._unanswered = True
             code = client.loop_forever(retry_first_connection=False)
             if code is not MQTTErrorCode.MQTT_ERR_SUCCESS:
                 self._reason = paho.error_string(code)
         except (OSError, ValueError) as error:  # no route, refused, bad certificate, closed socket
             self._reason = f"{type(error).__name__}: {error}"
         finally:
-            self._tell(Ended(self._reason, self._wrong_protocol))
+            self._tell(Ended(self._reason, self._wrong_protocol, unanswered=self._unanswered))
 
     def _on_connect(
         self, client: paho.Client, _data: Any, _flags: Any, code: ReasonCode, _properties: Any
     ) -> None:
+        self._unanswered = False
         if code.is_failure:
             self._wrong_protocol = code.value in _UNSUPPORTED_PROTOCOL
             self._reason = f"the broker refused the connection: {code}"
             return
         client.subscribe([(topic, 1) for topic in self._topics])
         self._tell(Opened(0))
+
+    def _on_subscribe(
+        self, client: paho.Client, _data: Any, _mid: int, codes: list[ReasonCode], _properties: Any
+    ) -> None:
+        if any(code.is_failure for code in codes):  # a hub that hears nothing is none
+            self._reason = "the broker refused a subscription: check its rules"
+            client.disconnect()
 
     def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
         # paho sends the PUBACK when this returns, before anything is on disk. That is safe only

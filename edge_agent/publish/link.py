@@ -31,9 +31,11 @@ from edge_agent.publish.mqtt import (
     Message,
     Opened,
     Protocol,
+    Subscribed,
 )
 from edge_agent.publish.outbox import OutboxFullError
 from edge_agent.publish.rivals import Rivals
+from edge_agent.publish.subscriptions import Subscriptions
 from edge_agent.publish.topics import Topics
 from edge_agent.publish.writer import OutboxThread
 
@@ -78,12 +80,14 @@ class Link:
         self._connection: Connection | None = None
         self._letters = Letters()
         self.opened = False
+        self._understood = False  # in one version of MQTT or the other
         self.detail = "not connected yet"
         self.was_old_copy = False
         self.rivals = Rivals(birth, now)
         self._hub_heard_at = 0.0
         self._mids: dict[int, int] = {}  # of the publishes in flight -> seq
         self._heard_from_broker = 0.0
+        self._subscriptions = Subscriptions()
         self._acknowledged: Acknowledgement | None = None
 
     def stored(self, epoch: str, highest: int) -> None:
@@ -160,8 +164,10 @@ class Link:
             self._lose_connection()
             self.detail = ended.reason
             self.rivals.ended(taken_over=ended.taken_over)
-            if ended.wrong_protocol and self._settings.protocol == "auto":
-                protocol = Protocol.V311 if protocol is Protocol.V5 else Protocol.V5
+            if self._settings.protocol == "auto":
+                # Silence of a broker that has answered before: it is only on its way down.
+                silent = ended.unanswered and not self._understood
+                protocol = protocol.other if ended.wrong_protocol or silent else protocol
             failures = 0 if self._now() - began > STABLE_S else failures + 1
             if self._stopping.is_set():
                 break
@@ -215,6 +221,7 @@ class Link:
                 self.detail = "the broker acknowledges nothing"
                 connection.abandon()
             if self.opened:
+                self._subscriptions.ask(now, connection.subscribe)
                 self._pump_letters(connection)
                 sent = await self._pump(connection)
                 if self._letters.take_turn(events_sent=sent):
@@ -253,7 +260,8 @@ class Link:
     async def _sleep(self, goodbye: float | None) -> None:
         """Wait for news, or until something falls due."""
         now = self._now()
-        due = [at for at in (self.delivery.deadline, goodbye) if at is not None]
+        dates = (self.delivery.deadline, goodbye, self._subscriptions.deadline)
+        due = [at for at in dates if at is not None]
         timeout = min(due) - now if due else PUBACK_S
         try:
             await asyncio.wait_for(self._wake.wait(), max(0.01, min(timeout, PUBACK_S)))
@@ -261,17 +269,20 @@ class Link:
             return
         self._wake.clear()
 
-    async def _take(self, connection: Connection, event: Opened | Message | Accepted) -> None:
+    async def _take(
+        self, connection: Connection, event: Opened | Message | Accepted | Subscribed
+    ) -> None:
         self._heard_from_broker = self._now()
         match event:
             case Opened():
-                self.opened = True
+                self.opened = self._understood = True
                 self.detail = "connected"
                 self._mids.clear()
                 leaves = [leaf for channel in self._channels for leaf in channel.filters]
-                connection.subscribe(
+                self._subscriptions.begin(
                     self._topics.ack, self._topics.state, *map(self._topics.leaf, leaves)
                 )
+                self._subscriptions.ask(self._now(), connection.subscribe)
                 self._say_birth()
                 self.delivery.connected(event.receive_maximum)
                 for channel in self._channels:
@@ -282,6 +293,8 @@ class Link:
                     self._event_settled(event)
             case Message():
                 await self._arrived(connection, event)
+            case Subscribed():
+                self._subscriptions_answered(event)
 
     async def _arrived(self, connection: Connection, message: Message) -> None:
         topic, payload = message.topic, message.payload
@@ -303,11 +316,19 @@ class Link:
         seq = self._mids.pop(event.mid, None)
         if seq is not None and event.refusal is None:
             self.delivery.puback(seq)
-            self.detail = "connected"
+            if not self._subscriptions.refused:
+                self.detail = "connected"
         elif seq is not None:
             log.error("publish_refused", reason=event.refusal)
             self.detail = f"the broker refuses events ({event.refusal}): check its rules"
             self.delivery.refused(seq, self._now())
+
+    def _subscriptions_answered(self, event: Subscribed) -> None:
+        self._subscriptions.answered(event.mid, event.refusals, self._now())
+        self.detail = "connected"
+        if refused := self._subscriptions.refused:
+            log.error("subscription_refused", topics=refused)
+            self.detail = f"the broker refuses to tell of {refused[0]}: check its rules"
 
     @property
     def _in_flight(self) -> int:

@@ -37,6 +37,7 @@ __all__ = [
     "Message",
     "Opened",
     "Protocol",
+    "Subscribed",
 ]
 
 CONNECT_TIMEOUT_S: Final = 10.0
@@ -52,6 +53,11 @@ class Protocol(StrEnum):
 
     V5 = "5"
     V311 = "3.1.1"
+
+    @property
+    def other(self) -> Protocol:
+        """What to try where this one is not understood."""
+        return Protocol.V311 if self is Protocol.V5 else Protocol.V5
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +84,24 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """The connection is over. `wrong_protocol`: try the other version of MQTT.
+class Subscribed:
+    """A subscription was answered (SUBACK): for each topic why it was refused, or None."""
 
-    `taken_over`: somebody else has connected with our client id (MQTT 5 says so).
-    """
+    mid: int
+    refusals: tuple[str | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The connection is over."""
 
     reason: str
-    wrong_protocol: bool = False
-    taken_over: bool = False
+    wrong_protocol: bool = False  # refused as such: try the other version of MQTT
+    taken_over: bool = False  # by another with our client id (MQTT 5 says so)
+    unanswered: bool = False  # closed without a CONNACK, as RabbitMQ 3.10 does to MQTT 5
 
 
-LinkEvent = Opened | Message | Accepted | Ended
+LinkEvent = Opened | Message | Accepted | Subscribed | Ended
 
 
 class Certificates(Interface):
@@ -139,6 +151,7 @@ class Connection:
         self._opened = False
         self._wrong_protocol = False
         self._taken_over = False
+        self._unanswered = False
         self._closing = False
         self._reason = "the broker closed the connection"
         self._client = client = paho.Client(
@@ -161,15 +174,17 @@ class Connection:
         client.on_message = self._on_message
         client.on_publish = self._on_publish
         client.on_log = self._on_log
+        client.on_subscribe = self._on_subscribe
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
 
     def open(self) -> None:
         """Begin to connect; `Opened` or `Ended` follows."""
         self._thread.start()
 
-    def subscribe(self, *topics: str) -> None:
-        """Subscribe with QoS 1."""
-        self._client.subscribe([(topic, 1) for topic in topics])
+    def subscribe(self, *topics: str) -> int | None:
+        """Subscribe with QoS 1; gives the mid that `Subscribed` will name."""
+        _, mid = self._client.subscribe([(topic, 1) for topic in topics])
+        return mid
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> int:
         """Hand a message to paho; gives the mid that `Accepted` will name."""
@@ -205,6 +220,7 @@ class Connection:
                 keepalive=settings.keepalive,
             )
             code = MQTTErrorCode.MQTT_ERR_SUCCESS
+            self._unanswered = True
             while code is MQTTErrorCode.MQTT_ERR_SUCCESS:
                 code = client.loop(1.0)
             if self._opened and not self._closing:
@@ -212,7 +228,8 @@ class Connection:
         except (OSError, ValueError) as error:  # no route, refused, bad certificate, closed socket
             self._reason = f"{type(error).__name__}: {error}"
         finally:
-            self._post(Ended(self._reason, self._wrong_protocol, self._taken_over))
+            unanswered = self._unanswered and not self._closing
+            self._post(Ended(self._reason, self._wrong_protocol, self._taken_over, unanswered))
 
     def _on_connect(
         self,
@@ -222,6 +239,7 @@ class Connection:
         code: ReasonCode,
         properties: Properties | None,
     ) -> None:
+        self._unanswered = False
         if code.is_failure:
             self._wrong_protocol = code.value in _UNSUPPORTED_PROTOCOL
             self._reason = f"the broker refused the connection: {code}"
@@ -251,6 +269,12 @@ class Connection:
         _, alert, why = text.partition("[SSL:")
         if alert and not self._opened:
             self._reason = f"the broker refused our certificate: {alert}{why}"
+
+    def _on_subscribe(
+        self, _client: paho.Client, _data: Any, mid: int, codes: list[ReasonCode], _properties: Any
+    ) -> None:
+        refusals = (str(code) if code.is_failure else None for code in codes)
+        self._post(Subscribed(mid, tuple(refusals)))
 
     def _post(self, event: LinkEvent) -> None:
         """Hand an event to the loop's thread; the loop may be gone when the process is ending."""

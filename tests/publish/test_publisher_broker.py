@@ -208,6 +208,57 @@ async def test_an_old_broker_is_spoken_to_in_3_1_1(publishing: Publishing) -> No
     assert versions[:2] == [5, 4]
 
 
+async def test_a_broker_that_chokes_on_mqtt_5_is_spoken_to_in_3_1_1(
+    publishing: Publishing,
+) -> None:
+    """A broker that hangs up on MQTT 5 without a word, as RabbitMQ 3.10 does, is offered 3.1.1."""
+    versions: list[int] = []
+
+    async def chokes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        _, body, _ = await read_packet(reader)
+        versions.append(body[6])  # after the name "MQTT" (MQTT 3.1.1, 3.1.2.2)
+        if body[6] == 5:
+            return
+        writer.write(bytes([0x20, 2, 0, 0]))
+        await writer.drain()
+        while True:
+            await read_packet(reader)
+
+    async with (
+        ScriptedBroker(chokes) as broker,
+        publishing(broker.port, protocol="auto") as publisher,
+    ):
+        await until(lambda: publisher.state.connected)
+    assert versions[:2] == [5, 4]
+
+
+async def test_a_refused_subscription_is_asked_for_again(
+    publishing: Publishing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broker that refuses the watermark, as a busy cluster does, is asked until it grants it."""
+    monkeypatch.setattr("edge_agent.publish.subscriptions.ASK_AGAIN_S", 0.2)
+    asked: list[int] = []
+
+    async def busy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_packet(reader)
+        writer.write(bytes([0x20, 2, 0, 0]))
+        while True:
+            first, body, _ = await read_packet(reader)
+            if first >> 4 == 8:  # SUBSCRIBE (MQTT 3.1.1, 3.8)
+                topics = body[2:].count(ROOT.encode())
+                asked.append(topics)
+                codes = [0x80, 1] if len(asked) == 1 else [1] * topics
+                writer.write(bytes([0x90, 2 + len(codes)]) + body[:2] + bytes(codes))
+
+    async with (
+        ScriptedBroker(busy) as broker,
+        publishing(broker.port, protocol="3.1.1") as publisher,
+    ):
+        await until(lambda: "refuses to tell of" in publisher.state.detail)
+        await until(lambda: publisher.state.detail == "connected")
+    assert asked == [2, 1]  # both, and then the one that was refused
+
+
 async def test_a_refused_event_blocks_alarms_and_is_overtaken_by_nothing(
     start_broker: Brokers, publishing: Publishing, tmp_path: Path
 ) -> None:
