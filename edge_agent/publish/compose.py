@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from edge_agent.model import Dwell, Enter, Exit, Move, PresenceEvent
 from edge_agent.publish.contract import (
@@ -21,7 +22,10 @@ from edge_agent.publish.contract import (
 )
 from edge_agent.publish.topics import Topics
 
-__all__ = ["Composer", "Draft", "Gap", "renumbered"]
+__all__ = ["Composer", "Draft", "Gap", "lateness", "renumbered"]
+
+LATE_S: Final = 60.0  # sent longer after its decision than this, an event says so
+_DECIDED_AT: Final = re.compile(rb'"decided_at":"([0-9TZ:.-]+)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +187,15 @@ def renumbered(body: bytes, epoch: str, seq: int) -> bytes:
         update={"epoch": epoch, "seq": seq, "id": f"{gateway}:{epoch}:{seq}"}
     )
     return changed.model_dump_json(by_alias=True).encode()
+
+
+def lateness(body: bytes, unix: float | None) -> float | None:
+    """Give how late an event is at `unix`, seconds; None for a prompt one, and for a tombstone."""
+    told = _DECIDED_AT.search(body)
+    if told is None or unix is None:
+        return None
+    late = unix - datetime.fromisoformat(told[1].decode()).timestamp()
+    return late if late > LATE_S else None
 
 
 def _moment(unix: float) -> datetime:

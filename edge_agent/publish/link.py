@@ -18,10 +18,12 @@ import structlog
 from pydantic import ValidationError
 
 from edge_agent.config import Mqtt
+from edge_agent.publish.ack_reader import AckReader
 from edge_agent.publish.channel import Accepted as LetterAccepted
 from edge_agent.publish.channel import Channel, Letter, Letters
-from edge_agent.publish.compose import Composer, renumbered
+from edge_agent.publish.compose import Composer, lateness, renumbered
 from edge_agent.publish.contract import Acknowledgement, State
+from edge_agent.publish.declarations import declare_lost, skip_refused
 from edge_agent.publish.delivery import WINDOW, Delivery, Watermark
 from edge_agent.publish.mqtt import (
     Accepted,
@@ -45,6 +47,7 @@ PUBACK_S: Final = 60.0  # in flight this long without any PUBACK: the connection
 STABLE_S: Final = 60.0
 LONGEST_BACKOFF_S: Final = 60.0
 GOODBYE_S: Final = 2.0
+OPEN_S: Final = 30.0  # for TCP, TLS and the broker's first answer together
 HUB_SILENT_S: Final = 300.0
 
 log = structlog.get_logger()
@@ -86,7 +89,8 @@ class Link:
         self.rivals = Rivals(birth, now)
         self._hub_heard_at = 0.0
         self._mids: dict[int, int] = {}  # of the publishes in flight -> seq
-        self._heard_from_broker = 0.0
+        self._acks = AckReader()
+        self._puback_at = 0.0  # or when nothing was in flight
         self._subscriptions = Subscriptions()
         self._acknowledged: Acknowledgement | None = None
 
@@ -131,22 +135,8 @@ class Link:
 
     async def skip_refused(self) -> int:
         """Replace the event that the broker refuses by a tombstone; gives how many events went."""
-        delivery, seq = self.delivery, self.delivery.refused_seq
-        if seq is None:
-            return 0
-        try:
-            count = await self._outbox(
-                lambda outbox: (
-                    outbox.skip(seq, self._composer.gap) if outbox.epoch == delivery.epoch else 0
-                )
-            )
-        except OutboxFullError:
-            log.error("disk_full", waiting="a skip")  # noqa: TRY400 - the operator's matter
-            return 0
-        if count:
-            log.warning("refused_event_skipped", seq=seq)
-            delivery.skipped()
-            self._wake.set()
+        count = await skip_refused(self._outbox, self.delivery, self._composer.gap)
+        self._wake.set()
         return count
 
     def stop(self) -> None:
@@ -208,18 +198,20 @@ class Link:
         )
         connection.open()
         goodbye: float | None = None
+        opens_by = self._now() + OPEN_S
         while True:
             while connection.events:
-                event = connection.events.popleft()
+                event = connection.next()
                 if isinstance(event, Ended):
                     self._connection = None
                     return event
                 await self._take(connection, event)
             now = self._now()
             self.delivery.advance(now)
-            if self._in_flight and now - self._heard_from_broker > PUBACK_S:
-                self.detail = "the broker acknowledges nothing"
+            self._mind_black_hole(connection, now)
+            if not self.opened and now > opens_by:  # a byte a second would hold us for ever
                 connection.abandon()
+                return Ended("the broker does not answer: is it one?")
             if self.opened:
                 self._subscriptions.ask(now, connection.subscribe)
                 self._pump_letters(connection)
@@ -234,7 +226,14 @@ class Link:
                 connection.close()
                 goodbye = now + GOODBYE_S * 2
             await self._store_watermark()
-            await self._sleep(goodbye)
+            await self._sleep(goodbye, None if self.opened else opens_by)
+
+    def _mind_black_hole(self, connection: Connection, now: float) -> None:
+        """Give a connection up on which nothing is acknowledged, whatever else arrives."""
+        if not self._in_flight:
+            self._puback_at = now
+        elif now - self._puback_at > PUBACK_S:
+            connection.abandon("the broker acknowledges nothing")
 
     def _settings_now(self) -> Mqtt:
         if self.certificates is None:
@@ -257,10 +256,10 @@ class Link:
             connection.abandon()
         return True
 
-    async def _sleep(self, goodbye: float | None) -> None:
+    async def _sleep(self, *moments: float | None) -> None:
         """Wait for news, or until something falls due."""
         now = self._now()
-        dates = (self.delivery.deadline, goodbye, self._subscriptions.deadline)
+        dates = (self.delivery.deadline, self._subscriptions.deadline, *moments)
         due = [at for at in dates if at is not None]
         timeout = min(due) - now if due else PUBACK_S
         try:
@@ -272,12 +271,12 @@ class Link:
     async def _take(
         self, connection: Connection, event: Opened | Message | Accepted | Subscribed
     ) -> None:
-        self._heard_from_broker = self._now()
         match event:
             case Opened():
                 self.opened = self._understood = True
                 self.detail = "connected"
                 self._mids.clear()
+                self._acks = AckReader()
                 leaves = [leaf for channel in self._channels for leaf in channel.filters]
                 self._subscriptions.begin(
                     self._topics.ack, self._topics.state, *map(self._topics.leaf, leaves)
@@ -289,6 +288,7 @@ class Link:
                     channel.opened(self)
                 log.info("mqtt_connected", window=self.delivery.window)
             case Accepted():
+                self._puback_at = self._now()
                 if not self._letters.settled(event.mid, event.refusal):
                     self._event_settled(event)
             case Message():
@@ -354,12 +354,7 @@ class Link:
             self._say_birth()
 
     async def _acknowledged_by_hub(self, connection: Connection, payload: bytes) -> None:
-        try:
-            ack = Acknowledgement.model_validate_json(payload)
-        except ValidationError:
-            log.warning(
-                "ack_malformed", advice="the hub's acknowledgement is not {epoch, seq, hub}"
-            )
+        if (ack := self._acks.read(payload)) is None:
             return
         if ack.epoch == self.delivery.epoch:
             self._hub_heard_at = self._now()
@@ -370,7 +365,7 @@ class Link:
                 log.warning("hub_restored", seq=ack.seq)
                 self._acknowledged = ack
                 await self._store_watermark()
-                await self._declare_what_is_gone(ack.seq + 1)
+                await declare_lost(self._outbox, ack.epoch, ack.seq + 1, self._composer.gap)
             case Watermark.IMPOSSIBLE:
                 log.error("outbox_is_an_old_copy", advice="a new epoch begins")
                 self.was_old_copy = True
@@ -381,18 +376,6 @@ class Link:
                 connection.close()  # what is in flight on it is of the old epoch
             case Watermark.IGNORED:
                 pass
-
-    async def _declare_what_is_gone(self, first: int) -> None:
-        held = await self._outbox(lambda outbox: outbox.first_held)
-        if first < held:
-            epoch = self.delivery.epoch
-            await self._outbox(
-                lambda outbox: (
-                    outbox.declare_lost(first, held - 1, self._composer.gap)
-                    if outbox.epoch == epoch
-                    else None
-                )
-            )
 
     async def _store_watermark(self) -> None:
         """Delete what the hub has applied; many acknowledgements make one transaction."""
@@ -424,10 +407,12 @@ class Link:
         held = dict(await self._outbox(lambda outbox: outbox.hand_out(seqs[0], seqs[-1])))
         if delivery is not self.delivery:  # the outbox was lost meanwhile, and its numbers
             return False
+        unix = self._composer.unix_if_known()
         for seq in seqs:
             body = held.get(seq)
             if body is None:  # inside the range of a tombstone, which is sent in its place
                 self.delivery.puback(seq)
             else:
-                self._mids[connection.publish(self._topics.events, body)] = seq
+                late_s = lateness(body, unix)
+                self._mids[connection.publish(self._topics.events, body, late_s=late_s)] = seq
         return True

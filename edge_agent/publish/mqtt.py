@@ -23,6 +23,7 @@ from typing import Protocol as Interface
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -42,6 +43,9 @@ __all__ = [
 
 CONNECT_TIMEOUT_S: Final = 10.0
 _MOST_EVENTS: Final = 10_000  # posted and not yet taken; beyond it the connection is dropped
+_MOST_UNREAD: Final = 8 << 20  # octets of messages likewise: 32 chunks of a roster
+_OUR_RECEIVE_MAXIMUM: Final = 100
+_OUR_PACKET: Final = 1 << 20  # octets: a roster's chunk of 256 KiB, in whatever encoding
 _DEFAULT_PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
 _RECEIVE_MAXIMUM: Final = 65_535  # what a broker that says nothing allows (MQTT 5, 3.2.2.3.3)
 _TAKEN_OVER: Final = 0x8E
@@ -151,6 +155,9 @@ class Connection:
         self._opened = False
         self._wrong_protocol = False
         self._taken_over = False
+        self._unread = 0  # octets that wait in `events`
+        self._abandoned = False
+        self._protocol = protocol
         self._unanswered = False
         self._closing = False
         self._reason = "the broker closed the connection"
@@ -186,9 +193,31 @@ class Connection:
         _, mid = self._client.subscribe([(topic, 1) for topic in topics])
         return mid
 
-    def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> int:
-        """Hand a message to paho; gives the mid that `Accepted` will name."""
-        return self._client.publish(topic, payload, qos=qos, retain=retain).mid
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int = 1,
+        retain: bool = False,
+        late_s: float | None = None,
+    ) -> int:
+        """Hand a message to paho; gives the mid that `Accepted` will name.
+
+        `late_s` becomes the user property `late`, in whole seconds, where MQTT 5 is spoken.
+        """
+        properties = None
+        if late_s is not None and self._protocol is Protocol.V5:
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            properties.UserProperty = ("late", str(int(late_s)))
+        return self._client.publish(topic, payload, qos, retain, properties).mid
+
+    def next(self) -> LinkEvent:
+        """Take the oldest of `events`."""
+        event = self.events.popleft()
+        if isinstance(event, Message):
+            self._unread -= len(event.payload)
+        return event
 
     def close(self) -> None:
         """End the connection; `Ended` follows."""
@@ -196,8 +225,10 @@ class Connection:
         self._reason = "closed by the agent"
         self._client.disconnect()
 
-    def abandon(self) -> None:
+    def abandon(self, reason: str = "given up by the agent") -> None:
         """Tear the socket down without waiting for anybody: the broker may be a black hole."""
+        self._abandoned = True
+        self._reason = reason
         sock = self._client.socket()
         if isinstance(sock, socket.socket):
             with suppress(OSError):  # gone already
@@ -218,18 +249,28 @@ class Connection:
                 address.hostname or "",
                 address.port or _DEFAULT_PORTS[address.scheme],
                 keepalive=settings.keepalive,
+                properties=self._demands(),
             )
             code = MQTTErrorCode.MQTT_ERR_SUCCESS
             self._unanswered = True
-            while code is MQTTErrorCode.MQTT_ERR_SUCCESS:
+            while code is MQTTErrorCode.MQTT_ERR_SUCCESS and not self._abandoned:
                 code = client.loop(1.0)
-            if self._opened and not self._closing:
+            if self._opened and not self._closing and not self._abandoned:
                 self._reason = paho.error_string(code)
         except (OSError, ValueError) as error:  # no route, refused, bad certificate, closed socket
             self._reason = f"{type(error).__name__}: {error}"
         finally:
             unanswered = self._unanswered and not self._closing
             self._post(Ended(self._reason, self._wrong_protocol, self._taken_over, unanswered))
+
+    def _demands(self) -> Properties | None:
+        """Say what the broker may send us at once; only MQTT 5 can."""
+        if self._protocol is not Protocol.V5:
+            return None
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.ReceiveMaximum = _OUR_RECEIVE_MAXIMUM
+        properties.MaximumPacketSize = _OUR_PACKET
+        return properties
 
     def _on_connect(
         self,
@@ -240,6 +281,8 @@ class Connection:
         properties: Properties | None,
     ) -> None:
         self._unanswered = False
+        if self._abandoned:
+            return
         if code.is_failure:
             self._wrong_protocol = code.value in _UNSUPPORTED_PROTOCOL
             self._reason = f"the broker refused the connection: {code}"
@@ -252,7 +295,7 @@ class Connection:
         self, _client: paho.Client, _data: Any, _flags: Any, code: ReasonCode, _properties: Any
     ) -> None:
         self._taken_over = self._taken_over or code.value == _TAKEN_OVER
-        if code.is_failure and self._opened:
+        if code.is_failure and self._opened and not self._abandoned:
             self._reason = f"the connection broke: {code}"
 
     def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
@@ -282,10 +325,12 @@ class Connection:
             self._loop.call_soon_threadsafe(self._take, event)
 
     def _take(self, event: LinkEvent) -> None:
-        if len(self.events) >= _MOST_EVENTS and not isinstance(event, Ended):
-            self._reason = "more arrived than could be taken in"
-            self.abandon()
+        arrived = len(event.payload) if isinstance(event, Message) else 0
+        crowded = len(self.events) >= _MOST_EVENTS or self._unread + arrived > _MOST_UNREAD
+        if crowded and not isinstance(event, Ended):
+            self.abandon("more arrived than could be taken in")
             return
+        self._unread += arrived
         self.events.append(event)
         self._wake()
 

@@ -115,11 +115,16 @@ class Wire(Server):
         self.most_unanswered = 0
         self.held = False
         self._passing = 0
+        self._dropping = False
         self._released = asyncio.Event()
         self._released.set()
 
-    def hold(self, *, after: int = 0) -> None:
-        """Keep PUBACKs, and what follows them, back; the next `after` still pass."""
+    def hold(self, *, after: int = 0, drop: bool = False) -> None:
+        """Keep PUBACKs, and what follows them, back; the next `after` still pass.
+
+        With `drop` they are swallowed, and what follows them passes.
+        """
+        self._dropping = drop
         self.held = False
         self._passing = after
         self._released.clear()
@@ -166,6 +171,9 @@ class Wire(Server):
             if first >> 4 == PUBACK:
                 if self._passing:
                     self._passing -= 1
+                elif self._dropping and not self._released.is_set():
+                    self.held = True
+                    continue
                 else:
                     self.held = True
                     await self._released.wait()
