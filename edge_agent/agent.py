@@ -30,10 +30,8 @@ from edge_agent.membership import Membership
 from edge_agent.memory import keep_little
 from edge_agent.model import Observation
 from edge_agent.pipeline import Decided, Pipeline
-from edge_agent.publish.alarms import Alarm
 from edge_agent.publish.contract import ClockQuality, State, utc_text
 from edge_agent.publish.outbox import StoredVisit
-from edge_agent.publish.outbox_budget import Limits
 from edge_agent.publish.outbox_rescue import open_outbox
 from edge_agent.publish.publisher import Publisher
 from edge_agent.publish.topics import Topics
@@ -92,10 +90,7 @@ class Agent:
         self._clock = clock or SystemClock()
         self._make_sources = sources
         self._boot = boot_id()
-        self._outbox = open_outbox(
-            config.state.directory / "outbox.db",
-            Limits(config.delivery.max_bytes, config.delivery.max_age),
-        )
+        self._outbox = open_outbox(config.state.directory / "outbox.db", config.delivery)
         self._recalled = False
         self._stop = asyncio.Event()
         self._sources: Sequence[Source] = ()
@@ -286,7 +281,7 @@ class Agent:
                 "last_ack": delivery.watermark,
                 "lost_to_full_disk": delivery.dropped,
                 "detail": delivery.detail,
-                "alarms": {alarm: Alarm(alarm).advice for alarm in delivery.alarms},
+                "alarms": delivery.advice,
             },
         }
 

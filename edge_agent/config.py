@@ -35,7 +35,7 @@ from edge_agent.config_hours import OpeningHours
 from edge_agent.config_values import WEEK_S, AdapterName, Duration, Name, Section, Size, ZoneName
 from edge_agent.identify.roster_manifest import read_public_key
 
-__all__ = ["Config", "ConfigError", "Fault", "read_config"]
+__all__ = ["Config", "ConfigError", "Delivery", "Fault", "read_config"]
 
 
 class Mqtt(Section):

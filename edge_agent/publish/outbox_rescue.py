@@ -19,6 +19,7 @@ from typing import Final
 
 import structlog
 
+from edge_agent.config import Delivery
 from edge_agent.publish.database import DatabaseError, OutboxFullError, damaged
 from edge_agent.publish.outbox import Outbox
 from edge_agent.publish.outbox_budget import Limits
@@ -31,12 +32,13 @@ MOST_IN_MEMORY: Final = 16 << 20  # octets: the gateway's RAM is not the hub's q
 log = structlog.get_logger()
 
 
-def open_outbox(path: Path, limits: Limits) -> Outbox:
+def open_outbox(path: Path, settings: Delivery) -> Outbox:
     """Open the outbox, or one in memory where the disk does not let itself be written.
 
     Raises:
         OutboxBusyError: another agent uses the folder.
     """
+    limits = Limits(settings.max_bytes, settings.max_age)
     try:
         return Outbox.open(path, limits)
     except OutboxBusyError:

@@ -41,7 +41,12 @@ class DeliveryState:
     pending: int  # decided and not stored
     dropped: int  # lost to a full disk, by this process
     detail: str
-    alarms: tuple[str, ...] = ()  # `alarms.Alarm` has what to do about each
+    alarms: tuple[str, ...] = ()
+
+    @property
+    def advice(self) -> dict[str, str]:
+        """What to do about each alarm."""
+        return {alarm: Alarm(alarm).advice for alarm in self.alarms}
 
 
 class Publisher:

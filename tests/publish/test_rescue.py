@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent.config import Delivery
 from edge_agent.publish.alarms import Alarm
 from edge_agent.publish.contract import State
 from edge_agent.publish.outbox import Outbox
-from edge_agent.publish.outbox_budget import Limits
 from edge_agent.publish.outbox_file import OutboxBusyError
 from edge_agent.publish.outbox_rescue import MOST_IN_MEMORY, open_outbox
 from edge_agent.publish.rivals import REMEMBERED_S, Rivals
@@ -80,7 +80,7 @@ async def test_an_outbox_lost_at_run_time_is_replaced_and_delivery_goes_on(
 def test_a_folder_that_cannot_be_written_means_memory(tmp_path: Path) -> None:
     """A file lies where the folder should be: the outbox is in memory, smaller, and works."""
     (tmp_path / "state").write_text("no folder")
-    with open_outbox(tmp_path / "state" / "outbox.db", Limits()) as outbox:
+    with open_outbox(tmp_path / "state" / "outbox.db", Delivery()) as outbox:
         assert outbox.path is None
         assert outbox.ledger.limits.max_bytes == MOST_IN_MEMORY
         draft, visit = drafted(WRITER, enter())[0]
@@ -90,8 +90,8 @@ def test_a_folder_that_cannot_be_written_means_memory(tmp_path: Path) -> None:
 def test_a_second_agent_on_the_folder_is_still_refused(tmp_path: Path) -> None:
     """Memory is no way around the lock: two agents would be one gateway."""
     path = tmp_path / "state" / "outbox.db"
-    with open_outbox(path, Limits()), pytest.raises(OutboxBusyError, match="another edge-agent"):
-        open_outbox(path, Limits())
+    with open_outbox(path, Delivery()), pytest.raises(OutboxBusyError, match="another edge-agent"):
+        open_outbox(path, Delivery())
 
 
 def test_an_erasure_reaches_what_was_set_aside(tmp_path: Path) -> None:
