@@ -155,3 +155,5 @@ class HubConnection:
         """Hand an event to the loop's thread; the loop may be gone when the process is ending."""
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._post, event)
+            if isinstance(event, Ended):  # paho leaves its sockets to the garbage collector
+                self._loop.call_soon_threadsafe(self._client._reset_sockets)  # noqa: SLF001

@@ -98,6 +98,7 @@ class RosterHub:
     def __exit__(self, *_: object) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+        self._client._reset_sockets()  # noqa: SLF001 - else the garbage collector finds them
         self._client.on_connect = self._client.on_message = None
 
     @property

@@ -325,6 +325,8 @@ class Connection:
             self._loop.call_soon_threadsafe(self._take, event)
 
     def _take(self, event: LinkEvent) -> None:
+        if isinstance(event, Ended):  # its thread is over: paho leaves its sockets to the collector
+            self._client._reset_sockets()  # noqa: SLF001 - there is no public way
         arrived = len(event.payload) if isinstance(event, Message) else 0
         crowded = len(self.events) >= _MOST_EVENTS or self._unread + arrived > _MOST_UNREAD
         if crowded and not isinstance(event, Ended):
