@@ -22,6 +22,8 @@ import structlog
 from edge_agent import __version__
 from edge_agent.clock import Clock, SystemClock, boot_id
 from edge_agent.config import Config
+from edge_agent.deeds import Ending
+from edge_agent.desired.tenure import Tenure
 from edge_agent.dumps import forbid_dumps
 from edge_agent.health import published
 from edge_agent.identify.identifier import Directory, Identifier
@@ -35,6 +37,7 @@ from edge_agent.publish.outbox import StoredVisit
 from edge_agent.publish.outbox_rescue import open_outbox
 from edge_agent.publish.publisher import Publisher
 from edge_agent.publish.topics import Topics
+from edge_agent.remote import Remote
 from edge_agent.sources.ble import BleSource
 from edge_agent.sources.source import Source, supervise
 from edge_agent.state_file import replace_file
@@ -44,7 +47,7 @@ from edge_agent.survey_file import SurveyUnusableError, read_lessons, write_less
 if TYPE_CHECKING:
     from edge_agent.publish.certificate import CertificateKeeper
 
-__all__ = ["Agent", "SourceFactory", "run_agent"]
+__all__ = ["Agent", "Ending", "SourceFactory", "run_agent"]
 
 CHECKPOINT_S: Final = 30.0
 SURVEY_S: Final = 600.0  # what a store teaches in ten minutes may be lost to a power cut
@@ -84,8 +87,12 @@ class Agent:
         *,
         clock: Clock | None = None,
         sources: SourceFactory = bluetooth_sources,
+        tenure: Tenure | None = None,
     ) -> None:
-        """Open the outbox; nothing is connected or scanned before `run`."""
+        """Open the outbox; nothing is connected or scanned before `run`.
+
+        Without a `tenure` the hub cannot change the configuration.
+        """
         self._config = config
         self._clock = clock or SystemClock()
         self._make_sources = sources
@@ -101,6 +108,8 @@ class Agent:
         self._take_up_survey()
         self._lessons = self.pipeline.store.dump()  # as last read or written
         self._certificates = _certificates(config, self._clock)
+        self.ending = Ending.STOPPED
+        self._remote = Remote(self, config, self._clock, self._boot, tenure)
         self.publisher = Publisher(
             self._outbox,
             self.pipeline.composer,
@@ -116,15 +125,26 @@ class Agent:
             asyncio.get_running_loop().time,
             (
                 *self.membership.channels,
+                *self._remote.channels,
                 *(() if self._certificates is None else (self._certificates,)),
             ),
         )
         if self._certificates is not None:
             self.publisher.show(self._certificates)
 
-    def stop(self) -> None:
+    def stop(self, ending: Ending = Ending.STOPPED) -> None:
         """Stop cleanly: nobody exits, what was decided is stored, the hub is told."""
+        self.ending = ending
         self._stop.set()
+
+    @property
+    def listening(self) -> bool:
+        """Whether any radio is heard."""
+        return any(source.health.listening for source in self._sources)
+
+    def submit(self, decided: Decided) -> None:
+        """Store and deliver what was decided."""
+        self._decided(decided)
 
     async def run(self) -> None:
         """Run until `stop`.
@@ -150,6 +170,7 @@ class Agent:
             asyncio.create_task(self._hear(), name="hearing"),
             asyncio.create_task(self._report(), name="health"),
             asyncio.create_task(self._keep_survey(), name="survey"),
+            asyncio.create_task(self._remote.run(), name="remote"),
         }
         try:
             done, _ = await asyncio.wait(
@@ -257,7 +278,7 @@ class Agent:
         return {
             "at": utc_text(datetime.fromtimestamp(self._clock.unix(now), UTC)),
             "version": __version__,
-            "scanning": any(source.health.listening for source in self._sources),
+            "scanning": self.listening,
             "clock": self._clock.quality().value,
             "roster": self.membership.note,
             "membership": self.membership.describe(),
@@ -275,6 +296,7 @@ class Agent:
             },
             "visits": sum(v.exit_decided_at is None for v in self.pipeline.tracker.open_visits),
             "dropped": dict(self.pipeline.identifier.counts),
+            **self._remote.health,
             "delivery": {
                 "connected": delivery.connected,
                 "queue": delivery.outstanding + delivery.pending,
@@ -301,16 +323,17 @@ def _certificates(config: Config, clock: Clock) -> CertificateKeeper | None:
     return CertificateKeeper(pair, config.state.directory / "identity", unix, clock.now)
 
 
-async def run_agent(config: Config) -> None:
-    """Run the agent until SIGTERM or SIGINT.
+async def run_agent(tenure: Tenure) -> Ending:
+    """Run the agent until SIGTERM, SIGINT or a command; says which way it ended.
 
     Raises:
         RosterError: when the configured roster cannot be used at the start.
     """
     forbid_dumps()
     keep_little()
-    agent = Agent(config)
+    agent = Agent(tenure.config, tenure=tenure)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, agent.stop)
     await agent.run()
+    return agent.ending

@@ -1,12 +1,15 @@
-"""The commands. JSON Lines on stdout, prose on stderr; exit codes 0 ok, 1 failed, 2 bad input."""
+"""The commands. JSON Lines on stdout, prose on stderr; exit codes 0 ok, 1 failed, 2 bad input.
+
+`run` ends with 3 when the hub has commanded a restart, for whoever supervises it to see.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, Final
 
@@ -17,14 +20,17 @@ from rich.text import Text
 
 from edge_agent import __version__
 from edge_agent.config import Config, ConfigError, read_config
+from edge_agent.log_level import logger_of
 
 if TYPE_CHECKING:
+    from edge_agent.desired.tenure import Tenure
     from edge_agent.replay import Replay
 
 __all__ = ["app", "main"]
 
 FAILED: Final = 1
 BAD_INPUT: Final = 2
+RESTART: Final = 3
 
 app = typer.Typer(
     help=__doc__
@@ -80,22 +86,26 @@ def version(
 def run(
     config: ConfigFile,
     *,
-    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    log_level: Annotated[
+        str | None, typer.Option(help="debug, info, warning or error; else as configured.")
+    ] = None,
 ) -> None:
     """Run the agent until it is told to stop (SIGTERM or ctrl-C)."""
-    from edge_agent.agent import run_agent
+    from edge_agent.agent import Ending, run_agent
     from edge_agent.identify.roster import RosterError
     from edge_agent.publish.outbox import OutboxUnusableError
 
-    _log_to_stderr(log_level)
+    _log_to_stderr(log_level or "info")
     settings = _load(config)
     problems = _problems_of_running(settings)
     if problems:
         for problem in problems:
             prose.print(problem, style="red", markup=False)
         raise typer.Exit(BAD_INPUT)
+    tenure = _tenure(config, settings)
+    _log_to_stderr(log_level or tenure.config.log_level)
     try:
-        asyncio.run(run_agent(settings))
+        ending = asyncio.run(run_agent(tenure))
     except RosterError as error:
         raise _refuse(error) from None
     except OutboxUnusableError as error:
@@ -103,6 +113,31 @@ def run(
         raise typer.Exit(FAILED) from None
     except KeyboardInterrupt:
         raise typer.Exit from None
+    if ending is Ending.RENEW:
+        _begin_anew()
+    if ending is not Ending.STOPPED:
+        raise typer.Exit(RESTART)
+
+
+def _tenure(path: Path, settings: Config) -> Tenure:
+    """Find out what the hub desires over the file, and write down that another life begins."""
+    from edge_agent.clock import SystemClock, boot_id
+    from edge_agent.desired.tenure import begin_tenure
+    from edge_agent.publish.contract import ClockQuality
+
+    clock = SystemClock()
+    now = clock.now()
+    known = clock.quality() is not ClockQuality.UNSYNCHRONISED
+    unix = clock.unix(now) if known else None
+    return begin_tenure(path, settings, boot=boot_id(), now=now, unix=unix)
+
+
+def _begin_anew() -> None:
+    """Replace this process by a new one of the same command line; returns where that fails."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with suppress(OSError):  # then whoever supervises it starts it again
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - our own
 
 
 def _problems_of_running(config: Config) -> list[str]:
@@ -300,11 +335,11 @@ def schema(
 def _log_to_stderr(level: str) -> None:
     """Send structured logs to stderr as JSON Lines; a bug's traceback holds no local values."""
     try:
-        number = logging.getLevelNamesMapping()[level.upper()]
+        wrapper = logger_of(level)
     except KeyError:
         raise typer.BadParameter(f"{level!r} is not debug, info, warning or error") from None
     structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(number),
+        wrapper_class=wrapper,
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,

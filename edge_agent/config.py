@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import SplitResult, urlsplit
 from uuid import UUID
 
@@ -207,6 +208,13 @@ class State(Section):
     """Holds the outbox; systemd's `$STATE_DIRECTORY` when that is set and this is not."""
 
 
+class Hub(Section):
+    """What the hub may change here from afar."""
+
+    probation: Annotated[Duration, Field(ge=5, le=24 * 3600)] = 300
+    """How long a configuration from the hub has to prove itself before it is reverted."""
+
+
 class Config(BaseSettings):
     """Everything a gateway is told."""
 
@@ -235,6 +243,9 @@ class Config(BaseSettings):
     """When the store is open; without it, always."""
     delivery: Delivery = Delivery()
     state: State = State()
+    hub: Hub = Hub()
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """What is logged, unless the command line says otherwise."""
 
     @property
     def zones(self) -> tuple[Zone, ...]:
@@ -287,13 +298,25 @@ _SECTIONS: Final[dict[str, type[BaseModel]]] = {
     "hours": OpeningHours,
     "delivery": Delivery,
     "state": State,
+    "hub": Hub,
 }
 
+_PARTLY: Final = (
+    "presence",
+    "ble",
+    "delivery",
+)  # sections of which an overlay may name some options
 
-def read_config(path: Path) -> Config:
+
+def read_config(path: Path, overlay: Mapping[str, Any] | None = None) -> Config:
     """Read a configuration file, with the environment and credentials over it.
 
     Paths in it are relative to the file.
+
+    Args:
+        path: of the file.
+        overlay: what the hub desires, over the file and under the environment: options, and of
+            `presence`, `ble` and `delivery` those that it names.
 
     Raises:
         ConfigError: when it cannot be read or used.
@@ -309,6 +332,12 @@ def read_config(path: Path) -> Config:
     except (RecursionError, ValueError) as error:  # tomllib lets both through
         advice = "is not usable TOML: a number is too long, or brackets are nested too deep"
         raise ConfigError([Fault(str(path), advice)]) from error
+    for name, value in (overlay or {}).items():
+        below = values.get(name)
+        if name in _PARTLY and isinstance(below, dict) and isinstance(value, dict):
+            values[name] = {**below, **value}
+        else:
+            values[name] = value
     state = os.environ.get("STATE_DIRECTORY")
     if state and "state" not in values:
         values["state"] = {"directory": state.split(":")[0]}

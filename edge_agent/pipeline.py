@@ -122,6 +122,16 @@ class Pipeline:
             self.tracker.see(Withdrawal(at, visitor))
         return decided
 
+    def forget(self, visitor: str, at: float) -> Decided:
+        """Forget a visitor as of `at`, whether she is on the roster or not; no exit is told.
+
+        Returns:
+            What was decided before.
+        """
+        decided = self.advance(at)
+        self.tracker.see(Withdrawal(at, visitor))
+        return decided
+
     def stored_visits(self) -> list[StoredVisit]:
         """Give what must outlive a restart, and forget the entry times of all else."""
         visits = self.tracker.open_visits

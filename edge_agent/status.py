@@ -64,4 +64,7 @@ def _judge(values: dict[str, Any]) -> Status:
         f"{values['visits']} visit(s) open, {values['delivery']['queue']} event(s) to deliver,"
         f" roster: {values['roster']}"
     )
+    config = values.get("config") or {}
+    if config.get("version"):
+        summary += f", configuration {config['version']} of the hub in force ({config['state']})"
     return Status(not faults, "; ".join([summary, *faults]), values)

@@ -9,6 +9,7 @@ from simulators.contest.command import contest_command
 from simulators.fault_matrix.command import faults_command
 from simulators.hub import hub_command
 from simulators.live import live_command
+from simulators.orders import command_command, configure_command
 from simulators.recordings import app as recordings
 from simulators.score import score_command
 from simulators.store import store_command
@@ -21,6 +22,8 @@ app = typer.Typer(
 app.command("store")(store_command)
 app.command("live")(live_command)
 app.command("hub")(hub_command)
+app.command("command")(command_command)
+app.command("configure")(configure_command)
 app.command("score")(score_command)
 app.command("brokers")(brokers_command)
 app.command("contest")(contest_command)

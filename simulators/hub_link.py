@@ -24,12 +24,12 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_agent.publish.mqtt import Ended, Message, Opened, Protocol
 
-__all__ = ["HubConnection", "Link", "Retained"]
+__all__ = ["DEFAULT_PORTS", "HubConnection", "Link", "Retained"]
 
 KEEPALIVE_S: Final = 15
 CONNECT_TIMEOUT_S: Final = 5.0
 SESSION_S: Final = 24 * 3600
-_DEFAULT_PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
+DEFAULT_PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
 _UNSUPPORTED_PROTOCOL: Final = (0x84, 0x01)  # by a broker of 5, and by one of 3.1.1
 
 
@@ -113,7 +113,7 @@ class HubConnection:
                 client.tls_set_context(ssl.create_default_context())
             client.connect(
                 broker.hostname or "",
-                broker.port or _DEFAULT_PORTS[broker.scheme],
+                broker.port or DEFAULT_PORTS[broker.scheme],
                 keepalive=KEEPALIVE_S,
                 clean_start=False if self._v5 else paho.MQTT_CLEAN_START_FIRST_ONLY,
                 properties=properties,

@@ -11,7 +11,6 @@ from datetime import datetime
 from enum import IntEnum, StrEnum
 from typing import Annotated, Final, Literal
 
-import rfc8785
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -21,6 +20,7 @@ from pydantic import (
 )
 from pydantic import Field as Constraint
 
+from edge_agent.identify.canonical import canonical
 from edge_agent.identify.roster import RosterError
 
 __all__ = [
@@ -109,7 +109,7 @@ class Manifest(BaseModel):
 
     def canonical(self) -> bytes:
         """Give the octets that are signed."""
-        return rfc8785.dumps(self.model_dump(mode="json"))
+        return canonical(self.model_dump(mode="json"))
 
 
 class SignedManifest(BaseModel):
@@ -137,7 +137,7 @@ class Delta(BaseModel):
 
     def canonical(self) -> bytes:
         """Give the octets that are signed."""
-        return rfc8785.dumps(self.model_dump(mode="json"))
+        return canonical(self.model_dump(mode="json"))
 
 
 class SignedDelta(BaseModel):
@@ -166,7 +166,7 @@ class Applied(BaseModel):
 
     def canonical(self) -> bytes:
         """Give the octets that are signed."""
-        return rfc8785.dumps(self.model_dump(mode="json"))
+        return canonical(self.model_dump(mode="json"))
 
 
 def chunk_place(tenant: str, store: str, gateway: str, *place: int) -> bytes:

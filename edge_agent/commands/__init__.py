@@ -1,0 +1,1 @@
+"""What the hub may have a gateway do: executed at most once, with a result always."""

@@ -1,0 +1,1 @@
+"""The configuration that the hub desires: on probation until it has proved itself."""
