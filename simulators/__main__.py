@@ -8,6 +8,7 @@ from simulators.brokers.command import brokers_command
 from simulators.contest.command import contest_command
 from simulators.fault_matrix.command import faults_command
 from simulators.hub import hub_command
+from simulators.hub_check.command import hub_check_command
 from simulators.live import live_command
 from simulators.orders import command_command, configure_command
 from simulators.recordings import app as recordings
@@ -24,6 +25,7 @@ app.command("live")(live_command)
 app.command("hub")(hub_command)
 app.command("command")(command_command)
 app.command("configure")(configure_command)
+app.command("hub-check")(hub_check_command)
 app.command("score")(score_command)
 app.command("brokers")(brokers_command)
 app.command("contest")(contest_command)

@@ -235,7 +235,7 @@ class Hub:
             self._in_vain.pop(root, None)
             self._publish(root, watermark)
         for root, watermark in outcome.repeat.items():
-            if root not in self._owed and root not in outcome.tell:
+            if root not in self._owed:
                 asyncio.get_running_loop().call_later(AHEAD_PATIENCE_S, self._repeat, root)
             self._owed[root] = watermark
         for event in outcome.applied:

@@ -81,6 +81,7 @@ class HubConnection:
         )
         client.connect_timeout = CONNECT_TIMEOUT_S
         client.on_connect = self._on_connect
+        client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
         client.on_subscribe = self._on_subscribe
         self._thread = threading.Thread(target=self._run, name="hub mqtt", daemon=True)
@@ -136,7 +137,9 @@ class HubConnection:
             self._reason = f"the broker refused the connection: {code}"
             return
         client.subscribe([(topic, 1) for topic in self._topics])
-        self._tell(Opened(0))
+
+    def _on_subscribe(self, *_: Any) -> None:
+        self._tell(Opened(0))  # not before: what is sent to nobody's session is lost
 
     def _on_subscribe(
         self, client: paho.Client, _data: Any, _mid: int, codes: list[ReasonCode], _properties: Any

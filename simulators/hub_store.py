@@ -266,7 +266,9 @@ class _Batch:
         if event.seq <= cursor:
             outcome.tell.pop(root, None)  # the latest last, where a batch spans two epochs
             outcome.tell[root] = told
-        else:
+            if root in outcome.repeat and outcome.repeat[root].epoch == event.epoch:
+                del outcome.repeat[root]  # it has moved since, and is told at once
+        elif root not in outcome.tell or outcome.tell[root].epoch != event.epoch:
             outcome.repeat[root] = told
 
     def move_cursors(self) -> None:

@@ -68,6 +68,15 @@ def test_who_comes_late_is_marked(place: Path | str) -> None:
     assert late == [True, False, False, None]
 
 
+def test_a_gap_that_its_own_batch_mends_is_not_told_of(place: Path | str) -> None:
+    """Events 3, 2, 3 behind 1: 3 is told at once, and no older cursor after it."""
+    with opened(place) as store:
+        store.apply(arrivals(enter(1)))
+        outcome = store.apply(arrivals(enter(3), enter(2), enter(3), enter(5)))
+    assert outcome.tell[ROOT].seq == 3
+    assert outcome.repeat == {}
+
+
 def test_two_workers_apply_each_event_once(postgres: PostgreSQL) -> None:
     """Both are given all of four streams, in batches; the rows' locks let each be applied once."""
     place = postgres.database()

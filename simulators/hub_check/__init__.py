@@ -1,0 +1,1 @@
+"""The conformance kit: it plays gateways to a hub that is a black box, and judges its answers."""
