@@ -83,7 +83,6 @@ class HubConnection:
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
-        client.on_subscribe = self._on_subscribe
         self._thread = threading.Thread(target=self._run, name="hub mqtt", daemon=True)
 
     def open(self) -> None:
@@ -138,15 +137,14 @@ class HubConnection:
             return
         client.subscribe([(topic, 1) for topic in self._topics])
 
-    def _on_subscribe(self, *_: Any) -> None:
-        self._tell(Opened(0))  # not before: what is sent to nobody's session is lost
-
     def _on_subscribe(
         self, client: paho.Client, _data: Any, _mid: int, codes: list[ReasonCode], _properties: Any
     ) -> None:
         if any(code.is_failure for code in codes):  # a hub that hears nothing is none
             self._reason = "the broker refused a subscription: check its rules"
             client.disconnect()
+            return
+        self._tell(Opened(0))  # not before: what is sent to nobody's session is lost
 
     def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
         # paho sends the PUBACK when this returns, before anything is on disk. That is safe only
