@@ -12,13 +12,23 @@ a test fails when they have drifted. What may change in them says `contract/CHAN
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, create_model
-from pydantic.json_schema import models_json_schema
+from pydantic import BaseModel, ConfigDict, create_model
+from pydantic.json_schema import (
+    GenerateJsonSchema,
+    JsonSchemaMode,
+    JsonSchemaValue,
+    models_json_schema,
+)
 
+from edge_agent.commands.contract import Command, Result
+from edge_agent.desired.contract import Desired, Reported
+from edge_agent.health import Health
+from edge_agent.identify.roster_manifest import Applied, SignedManifest
 from edge_agent.publish.contract import (
     DATA_TYPES,
     SCHEMA_ROOT,
@@ -26,6 +36,7 @@ from edge_agent.publish.contract import (
     Event,
     EventType,
     GapData,
+    Snapshot,
     State,
 )
 
@@ -41,6 +52,7 @@ _PARAMETERS: Final = {
     "store": "The store.",
     "gateway": "The gateway in the store.",
     "id": "Chosen by the hub, unique.",
+    "p": "The roster's epoch: Unix time >> 16.",
 }
 
 
@@ -75,6 +87,17 @@ def _envelope(kind: EventType) -> type[BaseModel]:
     return create_model(name, __base__=Event, __doc__=data.__doc__, **fields)
 
 
+def _signed(word: str, model: type[BaseModel]) -> type[BaseModel]:
+    """Make the envelope of what one side signs: Ed25519 over RFC 8785, in base64."""
+    fields: dict[str, Any] = {word: (model, ...), "signature": (str, ...)}
+    return create_model(
+        f"Signed{model.__name__}",
+        __config__=ConfigDict(extra="forbid"),
+        __doc__=f"{model.__name__}, signed: Ed25519 over its RFC 8785 form, base64.",
+        **fields,
+    )
+
+
 LEAVES: Final = (
     Leaf(
         "events",
@@ -86,6 +109,56 @@ LEAVES: Final = (
     ),
     Leaf("ack", (Acknowledgement,), "hub", 1, retained=True, summary="How far the hub has got."),
     Leaf("state", (State,), "gateway", 1, retained=True, summary="Birth and will."),
+    Leaf("snapshot", (Snapshot,), "gateway", 1, retained=False, summary="The open visits."),
+    Leaf("health", (Health,), "gateway", 0, retained=True, summary="How the gateway is."),
+    Leaf(
+        "command/{id}",
+        (_signed("command", Command),),
+        "hub",
+        1,
+        retained=False,
+        summary="Executed at most once, and answered always.",
+    ),
+    Leaf(
+        "command/{id}/result",
+        (Result,),
+        "gateway",
+        1,
+        retained=False,
+        summary="What became of a command.",
+    ),
+    Leaf(
+        "config/desired",
+        (_signed("config", Desired),),
+        "hub",
+        1,
+        retained=True,
+        summary="Over the gateway's file, on probation.",
+    ),
+    Leaf(
+        "config/reported",
+        (Reported,),
+        "gateway",
+        1,
+        retained=True,
+        summary="What became of it, and what is in force.",
+    ),
+    Leaf(
+        "roster/manifest/{p}",
+        (SignedManifest,),
+        "hub",
+        1,
+        retained=True,
+        summary="What a roster's snapshot for an epoch must be.",
+    ),
+    Leaf(
+        "roster/ack",
+        (_signed("statement", Applied),),
+        "gateway",
+        1,
+        retained=False,
+        summary="A roster is in force, and who is no longer on it is erased.",
+    ),
 )
 
 
@@ -97,7 +170,7 @@ def json_schema(leaf: Leaf = LEAVES[0]) -> dict[str, Any]:
         "title": leaf.name,
         "description": leaf.summary,
         "oneOf": [{"$ref": f"#/$defs/{model.__name__}"} for model in leaf.models],
-        "$defs": _definitions(leaf.models, "#/$defs/{model}"),
+        "$defs": _definitions((leaf,), "#/$defs/{model}"),
     }
 
 
@@ -122,7 +195,7 @@ def asyncapi() -> dict[str, Any]:
                 }
                 for model in models
             },
-            "schemas": _definitions(models, "#/components/schemas/{model}"),
+            "schemas": _definitions(LEAVES, "#/components/schemas/{model}"),
         },
     }
 
@@ -163,30 +236,37 @@ def _operation(leaf: Leaf) -> dict[str, Any]:
     }
 
 
-def _definitions(models: tuple[type[BaseModel], ...], template: str) -> dict[str, Any]:
-    """Give the models and all that they refer to, as they are written."""
+class _AsWritten(GenerateJsonSchema):
+    """A member that may be left out is never null; all others are always written."""
+
+    def field_is_required(self, field: Any, total: bool) -> bool:
+        if self.mode == "serialization":
+            return "serialization_exclude_if" not in field
+        return super().field_is_required(field, total)
+
+    def model_field_schema(self, schema: Any) -> JsonSchemaValue:
+        told = super().model_field_schema(schema)
+        if self.mode == "serialization" and "serialization_exclude_if" in schema:
+            forms = told.pop("anyOf")
+            told.update(next(form for form in forms if form["type"] != "null"))
+            told.pop("default", None)
+        return told
+
+
+def _definitions(leaves: Sequence[Leaf], template: str) -> dict[str, Any]:
+    """Give the messages and all that they refer to: as they are sent, or as they are accepted."""
+    modes: dict[str, JsonSchemaMode] = {"gateway": "serialization", "hub": "validation"}
     _, schema = models_json_schema(
-        [(model, "serialization") for model in models], by_alias=True, ref_template=template
+        [(model, modes[leaf.sender]) for leaf in leaves for model in leaf.models],
+        by_alias=True,
+        ref_template=template,
+        schema_generator=_AsWritten,
     )
     definitions: dict[str, Any] = schema["$defs"]
-    for definition in definitions.values():
-        _as_written(definition)
     gap = definitions.get("GapEvent")
     if gap is not None:  # it inherits a subject that it never has: nobody's
         del gap["properties"]["subject"]
     return definitions
-
-
-def _as_written(definition: dict[str, Any]) -> None:
-    """An optional member is left out and never null, and all others are always there."""
-    members = definition.get("properties", {})
-    optional = {name for name, member in members.items() if member.get("default", 0) is None}
-    for name in optional:
-        forms = [form for form in members[name].pop("anyOf") if form != {"type": "null"}]
-        del members[name]["default"]
-        members[name].update(*forms)
-    if members:
-        definition["required"] = [name for name in members if name not in optional]
 
 
 def _write() -> None:
