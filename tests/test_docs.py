@@ -29,7 +29,7 @@ def test_every_command_of_the_agent_is_in_the_readme() -> None:
 
 def test_every_simulator_is_in_the_readme() -> None:
     """Likewise for `python -m simulators`."""
-    told = set(re.findall(r"^\| `python -m simulators (\w+)", README, re.MULTILINE))
+    told = set(re.findall(r"^\| `python -m simulators ([\w-]+)", README, re.MULTILINE))
     assert told == commands(simulators)
 
 
