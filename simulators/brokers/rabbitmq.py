@@ -28,6 +28,7 @@ mqtt.allow_anonymous = {anonymous}
 mqtt.subscription_ttl = 86400000
 mqtt.prefetch = 100
 cluster_formation.peer_discovery_backend = classic_config
+cluster_formation.discovery_retry_limit = 2
 {peers}
 load_definitions = {definitions}
 log.file.level = info
@@ -129,9 +130,10 @@ class RabbitCluster:
         """Start all, and wait until they listen as one cluster."""
         self._epmd.start()
         until_listening(self._epmd_port)
-        for node in self._nodes:
+        # One after another: started together, two of them sometimes waited for each other for ever,
+        # each about to join the other's election of who knows the client ids.
+        for node, port in zip(self._nodes, self.ports, strict=True):
             node.start()
-        for port in self.ports:
             until_listening(port)
 
     def kill(self, node: int) -> None:
