@@ -332,12 +332,7 @@ def read_config(path: Path, overlay: Mapping[str, Any] | None = None) -> Config:
     except (RecursionError, ValueError) as error:  # tomllib lets both through
         advice = "is not usable TOML: a number is too long, or brackets are nested too deep"
         raise ConfigError([Fault(str(path), advice)]) from error
-    for name, value in (overlay or {}).items():
-        below = values.get(name)
-        if name in _PARTLY and isinstance(below, dict) and isinstance(value, dict):
-            values[name] = {**below, **value}
-        else:
-            values[name] = value
+    _lay_over(values, overlay or {})
     state = os.environ.get("STATE_DIRECTORY")
     if state and "state" not in values:
         values["state"] = {"directory": state.split(":")[0]}
@@ -352,6 +347,16 @@ def read_config(path: Path, overlay: Mapping[str, Any] | None = None) -> Config:
         advice = f"{error}: lists and sections are JSON there"
         raise ConfigError([Fault("the environment", advice)]) from None
     return _anchored(config, path.parent.resolve())
+
+
+def _lay_over(values: dict[str, Any], overlay: Mapping[str, Any]) -> None:
+    """Put an overlay's options in the place of the file's."""
+    for name, value in overlay.items():
+        below = values.get(name)
+        if name in _PARTLY and isinstance(below, dict) and isinstance(value, dict):
+            values[name] = {**below, **value}
+        else:
+            values[name] = value
 
 
 def _anchored(config: Config, folder: Path) -> Config:

@@ -44,6 +44,7 @@ class Headquarters:
         self.events: list[dict[str, Any]] = []
         self.reports: list[dict[str, Any]] = []
         self.births = 0
+        self._loop = asyncio.get_running_loop()
         self._subscribed = False
         self._port = port
         self._client = client = paho.Client(CallbackAPIVersion.VERSION2)
@@ -119,6 +120,10 @@ class Headquarters:
         self._subscribed = True
 
     def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._take, message)
+
+    def _take(self, message: paho.MQTTMessage) -> None:
         levels = message.topic.split("/")
         if levels[-1] == "result":
             self.results[levels[-2]].append(json.loads(message.payload))
@@ -139,7 +144,7 @@ class Gateway:
         port: int,
         hub: Headquarters,
         key: Ed25519PrivateKey | None = None,
-        probation: str = "40s",
+        probation: str = "25s",
     ) -> None:
         self._hub = hub
         self.state = folder / "state"

@@ -177,13 +177,12 @@ async def test_a_restart_is_commanded_once_and_told_first(
 async def test_a_flood_is_bounded_and_the_gateway_lives(
     hub: Headquarters, development: Gateway
 ) -> None:
-    """10,000 at once and some too large: a minute's worth is done, others are busy or dropped."""
+    """10,000 at once and some too large: a minute's worth is done, the others busy or dropped."""
     await development.start()
     for number in range(10_000):
         hub.command("status", ident=f"c-{number}")
     hub.say("large", b'{"command": "' + b"x" * 20_000 + b'"}')
     await until(lambda: statuses(hub, "done") >= 20 and statuses(hub, "busy") >= 100, 60)
-    before = len(hub.results)
 
     def admitted() -> bool:
         hub.command("status", ident=f"later-{len(hub.results)}")
@@ -195,7 +194,7 @@ async def test_a_flood_is_bounded_and_the_gateway_lives(
         )
 
     await until(admitted, 60)
-    assert before < 10_000
+    assert statuses(hub, "done") < 1_000  # at one a second, that would take a quarter of an hour
     assert "large" not in hub.results
     assert statuses(hub, "failed") == 0
 
@@ -218,7 +217,7 @@ async def test_nothing_that_came_in_is_written_to_the_log(
 
 
 async def test_the_hubs_command_line_sends_and_waits(
-    broker: Mosquitto, hub: Headquarters, production: Gateway, folder: Path
+    broker: Mosquitto, production: Gateway, folder: Path
 ) -> None:
     """`simulators command`: the result as JSON on stdout; 0 when done, 1 when not."""
     await production.start()
@@ -238,7 +237,6 @@ async def test_the_hubs_command_line_sends_and_waits(
     refused = command("status")
     assert refused.returncode == 1
     assert json.loads(refused.stdout)["status"] == "refused"
-    assert hub.results
 
 
 def statuses(hub: Headquarters, status: str) -> int:

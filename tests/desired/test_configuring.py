@@ -150,7 +150,7 @@ async def test_the_hub_takes_its_configuration_back(
 
 
 async def test_the_hubs_command_line_waits_for_the_proof(
-    broker: Mosquitto, hub: Headquarters, development: Gateway, folder: Path
+    broker: Mosquitto, development: Gateway, folder: Path
 ) -> None:
     """`simulators configure`: the report as JSON; 0 when applied, 1 when refused."""
     await development.start()
@@ -164,7 +164,6 @@ async def test_the_hubs_command_line_waits_for_the_proof(
         ("applied", 0),
         ("refused", 1),
     ]
-    assert hub.reports
 
 
 def configure(broker: Mosquitto, version: int, values: Path) -> subprocess.CompletedProcess[str]:
