@@ -14,17 +14,20 @@ import os
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from sqlite3 import Connection as Database
 from sqlite3 import DatabaseError, OperationalError
 from typing import Final
+
+from edge_agent.publish.outbox_file import sync_log
 
 __all__ = [
     "Database",
     "DatabaseError",
     "OperationalError",
     "OutboxFullError",
+    "clear_log",
     "connect",
     "damaged",
     "gone",
@@ -93,7 +96,17 @@ def connect(path: Path, most_pages: int) -> Database:
     if not sound:
         database.close()
         raise DatabaseError("quick_check found damage")
+    with suppress(OutboxFullError):  # the last life may have ended in the middle of an erasure
+        clear_log(database, path)
     return database
+
+
+def clear_log(database: Database, path: Path | None) -> None:
+    """Let no octet outlive its deletion in the log, nor come back with a power cut."""
+    with room():
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        if path is not None:
+            sync_log(path)
 
 
 def lay_tables(database: Database) -> None:

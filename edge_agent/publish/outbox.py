@@ -29,6 +29,7 @@ from edge_agent.publish.database import (
     DatabaseError,
     OperationalError,
     OutboxFullError,
+    clear_log,
     connect,
     in_memory,
     lay_tables,
@@ -42,7 +43,6 @@ from edge_agent.publish.outbox_file import (
     lay_ballast,
     lock_folder,
     set_aside,
-    sync_log,
 )
 from edge_agent.publish.stored_visit import StoredVisit
 
@@ -123,8 +123,6 @@ class Outbox:
             lock.close()
             raise OutboxUnusableError(f"the outbox {path} cannot be used: {error}") from error
         outbox.lock, outbox.path = lock, path
-        with suppress(OutboxFullError):
-            outbox._clear_log()  # the last life may have ended in the middle of an erasure
         lay_ballast(ballast)
         return outbox
 
@@ -311,21 +309,14 @@ class Outbox:
         Returns:
             How many events went.
         """
-        if self.path is not None:  # first: once no row tells of her, nobody asks again
+        with room():  # first: once no row tells of her, nobody asks again
             drop_set_aside(self.path)
         with self._transaction():
             self._db.execute("DELETE FROM visit WHERE visitor = ?", (visitor,))
             rows = self.ledger.rows_of(visitor)
             self.ledger.replace(rows, "erased", self.epoch, write)
-        self._clear_log()
+        clear_log(self._db, self.path)
         return len(rows)
-
-    def _clear_log(self) -> None:
-        """Let no octet outlive its deletion in the log, nor come back with a power cut."""
-        with room():
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            if self.path is not None:
-                sync_log(self.path)
 
     def skip(self, seq: int, write: Write) -> int:
         """Give up an event that the broker refuses, and declare it; gives how many events went."""

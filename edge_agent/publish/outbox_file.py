@@ -56,12 +56,12 @@ def _lock_file(path: Path) -> BinaryIO:
         return path.open("rb")
 
 
-def drop_set_aside(path: Path) -> None:
+def drop_set_aside(path: Path | None) -> None:
     """Remove damaged databases: what an erasure cannot find in them must not outlive it."""
-    aside = list(path.parent.glob(f"{path.name}.corrupt-*"))
+    aside = [] if path is None else list(path.parent.glob(f"{path.name}.corrupt-*"))
     for damaged in aside:
         damaged.unlink()
-    if aside:
+    if path is not None and aside:
         _sync(path.parent)
 
 

@@ -18,8 +18,8 @@ from simulators.fault_matrix.storage_store import LiveStore, live_store
 __all__ = ["SCENARIOS"]
 
 _TIMES: Final = {Length.SHORT: 1, Length.LONG: 4}
-_EVENTS: Final = {Length.SHORT: 12, Length.LONG: 60}
-_LASTS_S: Final = {Length.SHORT: 4.0, Length.LONG: 20.0}
+_EVENTS: Final = {Length.SHORT: 6, Length.LONG: 60}
+_LASTS_S: Final = {Length.SHORT: 1.0, Length.LONG: 20.0}
 _SLOW_MS: Final = 2000
 _HELD_UP: Final = re.compile(r"Executing .* took (\d+\.\d+) seconds")
 _HELD_UP_S: Final = 1.0  # of the event loop: half of what the disk takes
