@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-__all__ = ["MOST_LETTERS", "Channel", "Letter", "Letters", "Outlet"]
+__all__ = ["MOST_LETTERS", "Channel", "Channels", "Letter", "Letters", "Outlet"]
 
 MOST_LETTERS: Final = 256  # waiting for the window; beyond it `send` says no
 _SHARE: Final = 10  # one of so many publishes in flight may be a letter, and always one
@@ -61,6 +61,31 @@ class Channel(Protocol):
 
     def take(self, leaf: str, payload: bytes) -> None:
         """Something arrived. It came from outside: check it, and never raise for it."""
+
+
+class Channels:
+    """All channels of one gateway, as the link sees them."""
+
+    def __init__(self, channels: Sequence[Channel]) -> None:
+        self._channels = channels
+        self.filters = [leaf for channel in channels for leaf in channel.filters]
+
+    def opened(self, outlet: Outlet) -> None:
+        """A connection is there."""
+        for channel in self._channels:
+            channel.opened(outlet)
+
+    def closed(self) -> None:
+        """It is gone."""
+        for channel in self._channels:
+            channel.closed()
+
+    def take(self, leaf: str, payload: bytes) -> None:
+        """Hand what arrived to the channel whose leaf it is."""
+        name = leaf.split("/", 1)[0]
+        for channel in self._channels:
+            if channel.name == name:
+                channel.take(leaf, payload)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ Beside the events it carries letters: the birth, and what the hub's other channe
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -20,7 +19,7 @@ from pydantic import ValidationError
 from edge_agent.config import Mqtt
 from edge_agent.publish.ack_reader import AckReader
 from edge_agent.publish.channel import Accepted as LetterAccepted
-from edge_agent.publish.channel import Channel, Letter, Letters
+from edge_agent.publish.channel import Channel, Channels, Letter, Letters
 from edge_agent.publish.compose import Composer, lateness, renumbered
 from edge_agent.publish.contract import Acknowledgement, State
 from edge_agent.publish.declarations import declare_lost, skip_refused
@@ -32,10 +31,10 @@ from edge_agent.publish.mqtt import (
     Ended,
     Message,
     Opened,
-    Protocol,
     Subscribed,
 )
 from edge_agent.publish.outbox import OutboxFullError
+from edge_agent.publish.reconnecting import Reconnecting
 from edge_agent.publish.rivals import Rivals
 from edge_agent.publish.subscriptions import Subscriptions
 from edge_agent.publish.topics import Topics
@@ -44,11 +43,11 @@ from edge_agent.publish.writer import OutboxThread
 __all__ = ["Link"]
 
 PUBACK_S: Final = 60.0  # in flight this long without any PUBACK: the connection is no use
-STABLE_S: Final = 60.0
-LONGEST_BACKOFF_S: Final = 60.0
 GOODBYE_S: Final = 2.0
 OPEN_S: Final = 30.0  # for TCP, TLS and the broker's first answer together
 HUB_SILENT_S: Final = 300.0
+
+_PAIR: Final = ("cert_file", "key_file")  # of the settings
 
 log = structlog.get_logger()
 
@@ -69,7 +68,8 @@ class Link:
     ) -> None:
         """Prepare; `run` does the work."""
         self.certificates: Certificates | None = None  # else the settings name the only pair
-        self._channels = channels
+        self._channels = Channels(channels)
+        self._filters = ("ack", "state", *self._channels.filters)
         self.epoch_began: Callable[[], None] = lambda: None  # for its owner to set
         self._outbox = outbox
         self.delivery = delivery
@@ -83,7 +83,7 @@ class Link:
         self._connection: Connection | None = None
         self._letters = Letters()
         self.opened = False
-        self._understood = False  # in one version of MQTT or the other
+        self._reconnecting = Reconnecting(settings.protocol)
         self.detail = "not connected yet"
         self.was_old_copy = False
         self.rivals = Rivals(birth, now)
@@ -146,22 +146,15 @@ class Link:
 
     async def run(self) -> None:
         """Keep one connection after another, with full jitter between failures."""
-        failures = 0
-        protocol = Protocol.V311 if self._settings.protocol == "3.1.1" else Protocol.V5
         while not self._stopping.is_set():
             began = self._now()
-            ended = await self._connected_life(protocol)
+            ended = await self._connected_life()
             self._lose_connection()
             self.detail = ended.reason
             self.rivals.ended(taken_over=ended.taken_over)
-            if self._settings.protocol == "auto":
-                # Silence of a broker that has answered before: it is only on its way down.
-                silent = ended.unanswered and not self._understood
-                protocol = protocol.other if ended.wrong_protocol or silent else protocol
-            failures = 0 if self._now() - began > STABLE_S else failures + 1
+            pause = self._reconnecting.ended(ended, self._now() - began)
             if self._stopping.is_set():
                 break
-            pause = random.uniform(0, min(LONGEST_BACKOFF_S, 2.0**failures))  # noqa: S311 - jitter
             log.warning("mqtt_disconnected", reason=ended.reason, retry_in_s=round(pause, 1))
             await self._pause(pause)
 
@@ -171,8 +164,8 @@ class Link:
             self.certificates.failed()
         self.delivery.disconnected()
         self._letters.clear()
-        for channel in self._channels if was_open else ():
-            channel.closed()
+        if was_open:
+            self._channels.closed()
 
     async def _pause(self, seconds: float) -> None:
         """Wait, unless stopped."""
@@ -184,14 +177,14 @@ class Link:
             except TimeoutError:
                 return
 
-    async def _connected_life(self, protocol: Protocol) -> Ended:
+    async def _connected_life(self) -> Ended:
         """Live through one connection: feed, drain, re-arm."""
         topics = self._topics
         will = self._birth.model_copy(update={"connected": False}).model_dump_json().encode()
         connection = self._connection = Connection(
             self._settings_now(),
             f"{topics.tenant}-{topics.store}-{topics.gateway}",
-            protocol=protocol,
+            protocol=self._reconnecting.protocol,
             will=(topics.state, will),
             window=WINDOW + 1,  # the goodbye beside all else
             wake=self._wake.set,
@@ -236,10 +229,9 @@ class Link:
             connection.abandon("the broker acknowledges nothing")
 
     def _settings_now(self) -> Mqtt:
-        if self.certificates is None:
-            return self._settings
-        certificate, key = self.certificates.choose()
-        return self._settings.model_copy(update={"cert_file": certificate, "key_file": key})
+        shown = self.certificates
+        pair = {} if shown is None else dict(zip(_PAIR, shown.choose(), strict=True))
+        return self._settings.model_copy(update=pair)
 
     def _candidate_is_due(self) -> bool:
         """Whether the connection may make way for one that tries another certificate."""
@@ -248,12 +240,12 @@ class Link:
 
     def _finished(self, connection: Connection, goodbye: float, will: bytes) -> bool:
         """Say goodbye once nothing is in flight, or time is up."""
-        if self.opened and self._in_flight and self._now() < goodbye:
-            return False
-        if self.opened:
-            connection.publish(self._topics.state, will, retain=True)
-        else:
+        if not self.opened:
             connection.abandon()
+        elif self._in_flight and self._now() < goodbye:
+            return False
+        else:
+            connection.publish(self._topics.state, will, retain=True)
         return True
 
     async def _sleep(self, *moments: float | None) -> None:
@@ -273,19 +265,16 @@ class Link:
     ) -> None:
         match event:
             case Opened():
-                self.opened = self._understood = True
+                self.opened = True
+                self._reconnecting.understood()
                 self.detail = "connected"
                 self._mids.clear()
                 self._acks = AckReader()
-                leaves = [leaf for channel in self._channels for leaf in channel.filters]
-                self._subscriptions.begin(
-                    self._topics.ack, self._topics.state, *map(self._topics.leaf, leaves)
-                )
+                self._subscriptions.begin(*map(self._topics.leaf, self._filters))
                 self._subscriptions.ask(self._now(), connection.subscribe)
                 self._say_birth()
                 self.delivery.connected(event.receive_maximum)
-                for channel in self._channels:
-                    channel.opened(self)
+                self._channels.opened(self)
                 log.info("mqtt_connected", window=self.delivery.window)
             case Accepted():
                 self._puback_at = self._now()
@@ -306,10 +295,7 @@ class Link:
         elif topic == self._topics.state:
             self._mind_state(payload)
         else:
-            leaf = topic.removeprefix(f"{self._topics.root}/")
-            for channel in self._channels:
-                if leaf.split("/", 1)[0] == channel.name:
-                    channel.take(leaf, payload)
+            self._channels.take(topic.removeprefix(f"{self._topics.root}/"), payload)
 
     def _event_settled(self, event: Accepted) -> None:
         """The broker has taken an event, or refused it."""
@@ -346,11 +332,8 @@ class Link:
         except ValidationError:
             return
         self.rivals.heard(state)
-        if (
-            not state.connected
-            and state.session <= self._birth.session
-            and not self._stopping.is_set()
-        ):
+        overwritten = not state.connected and state.session <= self._birth.session
+        if overwritten and not self._stopping.is_set():
             self._say_birth()
 
     async def _acknowledged_by_hub(self, connection: Connection, payload: bytes) -> None:
@@ -380,10 +363,9 @@ class Link:
     async def _store_watermark(self) -> None:
         """Delete what the hub has applied; many acknowledgements make one transaction."""
         ack, self._acknowledged = self._acknowledged, None
-        if ack is None:
-            return
         try:
-            await self._outbox(lambda outbox: outbox.acknowledge(ack))
+            if ack is not None:
+                await self._outbox(lambda outbox: outbox.acknowledge(ack))
         except OutboxFullError:  # the hub will say it again; deleting waits for room
             log.warning("disk_full", waiting=0)
 

@@ -277,13 +277,10 @@ class Tracker:
         told that her exit then denies.
         """
         visit = presence.open_visit
-        milestones = self._settings.dwell_milestones
-        if visit is None or visit.milestones >= len(milestones):
+        if visit is None:
             return
         length = presence.belief.last - visit.entered_at
-        if length < milestones[visit.milestones]:
-            return
-        for milestone in milestones[visit.milestones :]:
+        for milestone in self._settings.dwell_milestones[visit.milestones :]:
             if length < milestone:
                 return
             visit = replace(visit, milestones=visit.milestones + 1)
