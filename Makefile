@@ -2,10 +2,14 @@
 PYTHON ?= python3
 VENV := .venv
 UV := $(VENV)/bin/uv
+FAULTS ?= --long
+BROKERS ?= --long
+FUZZ ?= --seconds 20
 # What the tests use of the system, as command:package.
-SYSTEM := mosquitto:mosquitto dbus-daemon:dbus-daemon systemd-analyze:systemd
+SYSTEM := mosquitto:mosquitto dbus-daemon:dbus-daemon systemd-analyze:systemd cc:gcc ip:iproute2 \
+  pg_ctlcluster:postgresql
 
-.PHONY: demo test lint format bench bench-presence faults clean system
+.PHONY: demo test lint format bench bench-presence faults brokers fuzz clean system rabbitmq
 
 demo: $(VENV)/.demo ## a simulated store, a broker, the agent and a hub; DEMO_SECONDS=30 ends by itself
 	@$(VENV)/bin/edge-agent demo
@@ -29,8 +33,16 @@ bench: $(VENV)/.dev system ## the promises in numbers, measured here
 bench-presence: $(VENV)/.dev ## our tracker against every peer's rule; BENCH_PRESENCE=--short takes a minute
 	$(VENV)/bin/python -m simulators contest --out simulators/contest/results $(BENCH_PRESENCE)
 
-faults: $(VENV)/.dev system ## kill -9 of agent, broker and hub at random for a minute
+faults: $(VENV)/.dev system ## kill -9 amid 20,000 events, and all that can break around delivery
 	$(VENV)/bin/python -m simulators.faults --seconds 60 --events 20000
+	$(VENV)/bin/python -m simulators faults $(FAULTS)
+
+brokers: $(VENV)/.dev system rabbitmq ## nodes of every broker killed mid-stream; BROKERS=--short takes minutes
+	$(VENV)/bin/python -m simulators brokers $(BROKERS)
+	$(VENV)/bin/pytest -m proof tests/brokers
+
+fuzz: $(VENV)/.dev ## every door, coverage-guided, 20 s each; FUZZ="--seconds 3" is short
+	$(VENV)/bin/python -m simulators.fuzz $(FUZZ)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
@@ -53,9 +65,18 @@ $(VENV)/.dev: $(UV) uv.lock
 	@touch $@
 
 system:
-	@missing=""; for p in $(SYSTEM); do \
-	  PATH=$$PATH:/usr/sbin command -v $${p%:*} >/dev/null || missing="$$missing $${p#*:}"; done; \
-	if [ -n "$$missing" ]; then \
-	  if [ "$$(id -u)" = 0 ]; then as=; elif command -v sudo >/dev/null; then as=sudo; \
-	  else echo "missing:$$missing; as root: apt install$$missing"; exit 1; fi; \
-	  $$as apt-get update -q && $$as apt-get install -qy --no-install-recommends $$missing; fi
+	@$(call install,$(SYSTEM))
+
+rabbitmq:
+	@$(call install,rabbitmq-server:rabbitmq-server)
+
+# $(1): what is needed, as command:package; nothing is installed that is there.
+define install
+missing=""; for p in $(1); do \
+  PATH=$$PATH:/usr/sbin command -v $${p%:*} >/dev/null || missing="$$missing $${p#*:}"; done; \
+if [ -n "$$missing" ]; then \
+  if [ "$$(id -u)" = 0 ]; then as=; elif command -v sudo >/dev/null; then as=sudo; \
+  else echo "missing:$$missing; as root: apt install$$missing"; exit 1; fi; \
+  $$as apt-get update -q && \
+  $$as env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing; fi
+endef

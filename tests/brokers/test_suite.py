@@ -9,7 +9,7 @@ import pytest
 from simulators.brokers.command import SITES, Site
 from simulators.brokers.suite import Course, run_suite
 
-pytestmark = [pytest.mark.broker, pytest.mark.faults, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.proof, pytest.mark.broker, pytest.mark.faults, pytest.mark.timeout(300)]
 BRIEF = Course(events=600, rounds=1, per_s=150)
 
 

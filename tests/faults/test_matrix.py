@@ -10,6 +10,7 @@ from simulators.fault_matrix.families import FAMILIES
 from simulators.fault_matrix.scenario import Length
 
 pytestmark = [
+    pytest.mark.proof,
     pytest.mark.faults,
     pytest.mark.broker,
     pytest.mark.bluez,
