@@ -207,6 +207,12 @@ class Gateway:
             query = "SELECT count(*) FROM event WHERE type = 'presence.gap.v1'"
             return int(reader.execute(query).fetchone()[0])
 
+    def told(self) -> bool:
+        """Tell whether its epoch's snapshot is out: the outbox has nothing to write by itself."""
+        query = "SELECT value FROM meta WHERE name = 'untold'"
+        with closing(sqlite3.connect(self.state / "outbox.db", timeout=20)) as reader:
+            return bool(reader.execute(query).fetchone() == (0,))
+
     def started(self, ident: str) -> bool:
         """Tell whether the journal says that a command was begun and not ended."""
         query = "SELECT started AND result IS NULL FROM command WHERE id = ?"

@@ -76,6 +76,7 @@ async def test_killed_before_the_deed_it_is_never_done(
     """Killed after `started`, before the effect: interrupted, and no life does it after that."""
     development.remember(MEMBER)
     await development.start()
+    await until(lambda: len(hub.events) == 2 and development.told())
     with closing(sqlite3.connect(development.state / "outbox.db", timeout=20)) as lock:
         lock.execute("BEGIN IMMEDIATE")  # the deed waits for the outbox
         payload = hub.command("erase", ERASE, ident="c-1")
@@ -98,6 +99,7 @@ async def test_killed_after_the_deed_it_is_not_done_again(
     """Killed between the effect and its result: interrupted, and the effect stays at one."""
     development.remember(MEMBER)
     await development.start()
+    await until(lambda: len(hub.events) == 2 and development.told())
     with closing(sqlite3.connect(development.state / "outbox.db", timeout=20)) as outbox:
         outbox.execute("BEGIN IMMEDIATE")
         payload = hub.command("erase", ERASE, ident="c-1")
