@@ -30,6 +30,7 @@ __all__ = [
     "clear_log",
     "connect",
     "damaged",
+    "forget_beyond",
     "gone",
     "in_memory",
     "lay_tables",
@@ -107,6 +108,13 @@ def clear_log(database: Database, path: Path | None) -> None:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         if path is not None:
             sync_log(path)
+
+
+def forget_beyond(database: Database, seq: int) -> None:
+    """Undo a commit that failed in its sync: the log has it, and it was made elsewhere since."""
+    with room(), database:
+        database.execute("DELETE FROM event WHERE seq > ?", (seq,))
+        database.execute("UPDATE meta SET value = min(value, ?) WHERE name = 'highest'", (seq,))
 
 
 def lay_tables(database: Database) -> None:

@@ -68,6 +68,7 @@ class Outbox:
         self._db = database
         self.lock: BinaryIO | None = None
         self.path: Path | None = None  # None: in memory
+        self.stands_in_for: tuple[Path, int] | None = None  # a lost file, and what it had given
         self.was_damaged = False
         lay_tables(database)
         if self._meta("epoch") is None:

@@ -19,7 +19,7 @@ import structlog
 from edge_agent.publish.compose import Composer, Draft
 from edge_agent.publish.database import DatabaseError, OutboxFullError, damaged, gone, writable
 from edge_agent.publish.outbox import Outbox, StoredVisit
-from edge_agent.publish.outbox_rescue import successor
+from edge_agent.publish.outbox_rescue import keep_visits, successor
 
 __all__ = ["OutboxThread", "Writer"]
 
@@ -223,7 +223,7 @@ class Writer:
         if visits is None:
             return
         try:
-            await self._outbox(lambda outbox: outbox.keep_visits(visits))
+            await self._outbox(lambda outbox: keep_visits(outbox, visits))
         except OutboxFullError:
             self.disk_full = True
             log.error("disk_full", waiting=0)  # noqa: TRY400 - the operator's matter, no bug

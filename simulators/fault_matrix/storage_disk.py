@@ -68,21 +68,25 @@ def _fill(card: Path) -> Path:
 async def _faulty(
     folder: Path, length: Length, seed: int, *, sync_errno: int = 0, write_errno: int = 0
 ) -> Verdict:
-    """Syncs or writes fail for a while, several times."""
+    """Syncs or writes fail for a while: the agent goes on in memory, and on disk when it starts."""
     async with live_store(folder, seed) as store:
-        await store.come()
         for _ in range(_TIMES[length]):
+            await store.come()
             await store.more_applied(_EVENTS[length])
-            refused = store.logged("disk_full")
+            gone = store.logged("disk_unwritable")
             store.shim.order(sync_errno=sync_errno, write_errno=write_errno)
             await store.until(
-                lambda refused=refused: store.logged("disk_full") > refused,  # type: ignore[misc]
-                "the agent says that nothing can be stored",
+                lambda gone=gone: store.logged("disk_unwritable") > gone,  # type: ignore[misc]
+                "the agent says that the disk cannot be written",
             )
             store.verdict.injected += 1
-            await asyncio.sleep(_LASTS_S[length])
+            await store.more_applied(_EVENTS[length])
             store.shim.order()
-        await store.leave()
+            await store.leave(from_memory=True)
+            await asyncio.to_thread(store.agent.stop)
+            store.remember_memory()
+            await asyncio.to_thread(store.agent.start)
+            await store.settle()
         return store.judge()
 
 

@@ -70,14 +70,26 @@ class LiveStore:
         self._crowd = Crowd(self.seed, _CROWD)
         self._coming = asyncio.create_task(self._crowd.run(self.peer), name="crowd")
 
-    async def leave(self) -> None:
-        """Let the crowd leave, and wait until the hub has all that the agent has."""
+    async def leave(self, *, from_memory: bool = False) -> None:
+        """Let the crowd leave, and wait until the hub has all that the agent has.
+
+        Args:
+            from_memory: the agent's outbox is not the file: it says itself what is left.
+        """
         if self._crowd is None or self._coming is None:
             raise AssertionError("nobody has come")
         self._crowd.leave()
-        await self.until(self._settled, "nobody is in, and the hub has everything")
+        left = time.time()
+        await self.until(
+            (lambda: self._says_settled(left)) if from_memory else self._settled,
+            "nobody is in, and the hub has everything",
+        )
         self._coming.cancel()
         await asyncio.wait({self._coming})
+
+    async def settle(self) -> None:
+        """Wait until the hub has what is on the card."""
+        await self.until(self._settled, "the hub has what is on the card")
 
     async def until(self, condition: Callable[[], bool], what: str) -> None:
         """Wait for something; what does not come is a promise broken."""
@@ -108,6 +120,25 @@ class LiveStore:
         highest = int(meta.get("highest", 0))
         delivered = highest == int(meta.get("watermark", 0)) == cursors.get(meta["epoch"], 0)
         return delivered and highest > 0 and int(inside) == 0
+
+    def _says_settled(self, since: float) -> bool:
+        """Ask the agent, by a report later than `since`."""
+        status = self.state / "status.json"
+        try:
+            fresh = status.stat().st_mtime > since
+            delivery = json.loads(status.read_text(encoding="utf-8"))["delivery"]
+        except (FileNotFoundError, ValueError):
+            return False
+        ((inside,),) = ask(self.folder / "hub.db", "SELECT count(*) FROM inside")
+        return fresh and delivery["queue"] == 0 and int(inside) == 0
+
+    def remember_memory(self) -> None:
+        """Note what was given by outboxes in memory, of which nothing is left to deliver."""
+        rows = ask(self.folder / "hub.db", "SELECT epoch, seq FROM cursor")
+        on_disk = self.remember_epoch()
+        for epoch, seq in rows:
+            if epoch != on_disk:
+                self.highest[_SOURCE, epoch] = seq
 
     def remember_epoch(self) -> str:
         """Note what this epoch gave, before its outbox goes; gives the epoch."""

@@ -11,9 +11,9 @@ import pytest
 from edge_agent.config import Delivery
 from edge_agent.publish.alarms import Alarm
 from edge_agent.publish.contract import State
-from edge_agent.publish.outbox import Outbox
+from edge_agent.publish.outbox import Outbox, OutboxFullError
 from edge_agent.publish.outbox_file import OutboxBusyError
-from edge_agent.publish.outbox_rescue import MOST_IN_MEMORY, open_outbox
+from edge_agent.publish.outbox_rescue import MOST_IN_MEMORY, keep_visits, open_outbox, successor
 from edge_agent.publish.rivals import REMEMBERED_S, Rivals
 from simulators.mosquitto import Mosquitto
 from tests.publish.conftest import Publishing
@@ -143,3 +143,25 @@ async def test_a_cloned_card_is_noticed(
 def test_every_alarm_has_advice() -> None:
     """A word alone helps nobody at three in the morning."""
     assert all(len(alarm.advice) > 20 for alarm in Alarm)
+
+
+def test_a_card_that_can_be_written_again_is_told_what_was_done_without_it(
+    outbox_file: Path,
+) -> None:
+    """A commit whose sync failed is in its log: it is taken back there, and who left has left."""
+    lost = Outbox.open(outbox_file)
+    epoch = lost.epoch
+    pairs = drafted(WRITER, enter(number=0))
+    visits = [visit for _, visit in pairs]
+    lost.commit([pairs[0][0]], WRITER.number, visits)
+    given = lost.highest
+    forbid_writing(lost)
+    fresh = successor(lost, OutboxFullError("a sync failed"))
+    with Outbox.open(outbox_file, lock=fresh.lock) as ghost:  # as recovery finds it in the log
+        ghost.commit([pairs[0][0]], WRITER.number, visits)
+        fresh.lock, ghost.lock = ghost.lock, None
+    keep_visits(fresh, [])
+    fresh.close()
+    with Outbox.open(outbox_file) as card:
+        assert (card.epoch, card.highest, card.visits()) == (epoch, given, [])
+        assert [seq for seq, _ in card.read(1, 9)] == [1]
