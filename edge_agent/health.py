@@ -16,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 __all__ = [
     "GROUP",
+    "ConfigHealth",
     "DeliveryHealth",
     "Health",
     "MembershipHealth",
@@ -75,6 +76,13 @@ class MembershipHealth(_Part):
     """The public half of what rosters are sealed to."""
 
 
+class ConfigHealth(_Part):
+    """The hub's configuration in force here."""
+
+    version: int
+    state: str
+
+
 class Health(_Part):
     """What is published on the topic `health`."""
 
@@ -90,6 +98,9 @@ class Health(_Part):
     dropped: Mapping[str, Coarse]
     """Observations that led to nothing, by reason, in whole groups of five."""
     delivery: DeliveryHealth
+    commands: Mapping[str, int] = {}
+    """Of the hub's, by what became of them."""
+    config: ConfigHealth | None = None
 
 
 def published(values: Mapping[str, object]) -> bytes:

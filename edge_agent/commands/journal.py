@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
@@ -57,7 +57,7 @@ class JournalFullError(Exception):
 class Remembered:
     """A command that came before; without a result it is being seen to."""
 
-    result: bytes | None
+    result: bytes | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

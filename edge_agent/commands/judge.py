@@ -10,7 +10,7 @@ tell the hub. Nothing that came in is repeated but the id, which has a narrow fo
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from pydantic import BaseModel, ValidationError
@@ -34,7 +34,7 @@ class Addressee:
     tenant: str
     store: str
     gateway: str
-    public_key: bytes | None
+    public_key: bytes | None = field(repr=False)
     """The hub's; None on a development machine, which obeys unsigned words."""
 
 

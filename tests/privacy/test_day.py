@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from edge_agent.desired.contract import Reported
 from edge_agent.health import Health
 from edge_agent.publish.contract import Snapshot, State
 from edge_agent.schema import json_schema
@@ -117,9 +118,10 @@ def test_nothing_is_published_that_no_model_names(day: Day) -> None:
         "state": set(State.model_fields),
         "health": set(Health.model_fields),
         "snapshot": set(Snapshot.model_fields),
+        "reported": set(Reported.model_fields),
     }
     leaves = {topic.removeprefix("presence/v1/acme/26/0042/gw-1/") for topic, _ in day.messages}
-    assert leaves == {"state", "health", "events", "ack", "snapshot"}
+    assert leaves == {"state", "health", "events", "ack", "snapshot", "config/reported"}
     for topic, payload in day.messages:
         allowed = models.get(topic.rpartition("/")[2])
         if allowed is not None:
