@@ -34,7 +34,6 @@ bench-presence: $(VENV)/.dev ## our tracker against every peer's rule; BENCH_PRE
 	$(VENV)/bin/python -m simulators contest --out simulators/contest/results $(BENCH_PRESENCE)
 
 faults: $(VENV)/.dev system ## kill -9 amid 20,000 events, and all that can break around delivery
-	$(VENV)/bin/python -m simulators.faults --seconds 60 --events 20000
 	$(VENV)/bin/python -m simulators faults $(FAULTS)
 
 brokers: $(VENV)/.dev system rabbitmq ## nodes of every broker killed mid-stream; BROKERS=--short takes minutes

@@ -104,6 +104,7 @@ async def test_numbers_used_twice_are_a_loss(tmp_path: Path) -> None:
     assert verdict.findings.lost > 0
 
 
+@pytest.mark.proof  # it waits for a minute that nothing comes
 async def test_not_going_back_for_a_restored_hub_is_a_loss(tmp_path: Path) -> None:
     """The hub has lost what it confirmed: it is not sent again, and missed."""
     verdict = await verdict_on(NeverGoesBack, "hub restored", tmp_path)
