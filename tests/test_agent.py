@@ -78,8 +78,12 @@ def remember(folder: Path, *visitors: str) -> None:
 
 
 def stored(folder: Path) -> bytes:
-    """Give every byte of the state directory."""
-    return b"".join(file.read_bytes() for file in sorted((folder / "state").iterdir()))
+    """Give every byte of the state directory, as of a moment in which no file is being replaced."""
+    while True:
+        try:
+            return b"".join(file.read_bytes() for file in sorted((folder / "state").iterdir()))
+        except FileNotFoundError:
+            continue
 
 
 async def test_who_left_the_roster_while_it_was_down_is_erased(
