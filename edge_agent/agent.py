@@ -271,6 +271,10 @@ class Agent:
             self._lessons = lessons
             await asyncio.to_thread(write_lessons, self._config, lessons)
 
+    def _certificate_advice(self) -> dict[str, str]:
+        alarms = () if self._certificates is None else self._certificates.alarms
+        return dict(alarm.split(": ", 1) for alarm in alarms)
+
     def health(self) -> dict[str, object]:
         """Say how the gateway is, without a pseudonym; exact, for this machine alone."""
         delivery = self.publisher.state
@@ -303,7 +307,7 @@ class Agent:
                 "last_ack": delivery.watermark,
                 "lost_to_full_disk": delivery.dropped,
                 "detail": delivery.detail,
-                "alarms": delivery.advice,
+                "alarms": {**delivery.advice, **self._certificate_advice()},
             },
         }
 

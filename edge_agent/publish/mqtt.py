@@ -161,12 +161,16 @@ class Connection:
         self._unanswered = False
         self._closing = False
         self._reason = "the broker closed the connection"
-        self._client = client = paho.Client(
+        self._client = self._new_client(client_id, will, window)
+        self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
+
+    def _new_client(self, client_id: str, will: tuple[str, bytes], window: int) -> paho.Client:
+        client = paho.Client(
             CallbackAPIVersion.VERSION2,
             client_id,
             protocol=(
                 MQTTProtocolVersion.MQTTv5
-                if protocol is Protocol.V5
+                if self._protocol is Protocol.V5
                 else MQTTProtocolVersion.MQTTv311
             ),
             reconnect_on_failure=False,
@@ -182,7 +186,7 @@ class Connection:
         client.on_publish = self._on_publish
         client.on_log = self._on_log
         client.on_subscribe = self._on_subscribe
-        self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
+        return client
 
     def open(self) -> None:
         """Begin to connect; `Opened` or `Ended` follows."""
